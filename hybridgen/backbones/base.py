@@ -1,0 +1,34 @@
+"""The contract of a backbone: what is on the canvas, to one hidden vector a position due."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from hybridgen.types import Canvas, Condition, Due, Step
+
+
+class Backbone(nn.Module, ABC):
+    """Reads the canvas, never what the step itself draws. `forward` and `advance` agree (law 3)."""
+
+    width: int  # D
+    per_step: bool = False  # True: one hidden vector a step instead of one a position
+
+    @abstractmethod
+    def forward(
+        self, canvas: Canvas, views: dict[int, Tensor], due: Due, condition: Condition
+    ) -> Float[Tensor, "rows N D"]:
+        """All steps at once, teacher forced: `canvas` is finished, `views[s]` is (B, n_s, C) as scale s began."""
+
+    @abstractmethod
+    def begin(self, condition: Condition) -> Any:
+        """The state before the first step (a cache, say)."""
+
+    @abstractmethod
+    def advance(self, state: Any, canvas: Canvas, view: Float[Tensor, "B n_s C"], step: Step) -> Tensor:
+        """Hidden vectors of the step's positions, (rows, n, D); the state takes note of the step."""
+
+    @abstractmethod
+    def embed(self, vectors: Float[Tensor, "B n C"]) -> Float[Tensor, "B n D"]:
+        """Vectors as the backbone's inputs see them; heads are conditioned on codes through it."""

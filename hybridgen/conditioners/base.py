@@ -1,0 +1,21 @@
+"""The contract of a conditioner: what the user asks for, as vectors."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from hybridgen.nn.draws import Draws
+from hybridgen.types import Condition
+
+
+class Conditioner(nn.Module, ABC):
+    """Turns a batch into a condition and knows what asking for nothing looks like."""
+
+    @abstractmethod
+    def forward(self, batch: Mapping[str, Any], rng: Draws | None) -> Condition:
+        """The condition of `batch` (B rows), with its null. `rng` given: training, some rows become the null.
+
+        `batch["label"]` is (B,) int64; other conditioners read other keys.
+        """

@@ -1,0 +1,44 @@
+"""The sampler: how a canvas is filled. Nothing here needs a model to be trained again."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le
+
+from hybridgen.diffusion.solvers import Euler, Solver
+
+Schedule = Literal["constant", "linear"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampler:
+    """Numbers of the sampling loop; a tuple gives one number a step (its last one goes on for the rest).
+
+    Args:
+        sets: how many sets the last scale is drawn in; 1 draws it at once.
+        by: how sets are chosen: in random order, or by the confidence of what was drawn.
+        guidance: w in null + w (conditional - null) on the logits of the codes; 1 is none.
+        head_guidance: the same on the residual head; None takes `guidance`.
+        ramp: "linear" lets guidance grow from 1 at the first step to w at the last (VAR).
+        temperature: of the codes; 0 takes the likeliest.
+        top_k: keep this many codes; 0 keeps all.
+        top_p: keep the likeliest codes up to this probability.
+        head_steps: intervals of the solver in one draw of the residual; 0 leaves the residual out.
+        head_temperature: of the residual: scales the noise.
+        solver: integrates the head from noise to residual.
+        mix: temperature of a Gumbel-softmax mixture of codebook vectors in place of the drawn code's (HART's demo);
+            0 paints the code's own vector.
+    """
+
+    sets: Annotated[int, Ge(1)] = 1
+    by: Literal["random", "confidence"] = "random"
+    guidance: Annotated[float, Ge(0)] | tuple[float, ...] = 1.0
+    head_guidance: Annotated[float, Ge(0)] | tuple[float, ...] | None = None
+    ramp: Schedule = "constant"
+    temperature: Annotated[float, Ge(0)] | tuple[float, ...] = 1.0
+    top_k: Annotated[int, Ge(0)] | tuple[int, ...] = 0
+    top_p: Annotated[float, Gt(0), Le(1)] | tuple[float, ...] = 1.0
+    head_steps: Annotated[int, Ge(0)] | tuple[int, ...] = 8
+    head_temperature: Annotated[float, Ge(0)] = 1.0
+    solver: Solver = Euler()
+    mix: Annotated[float, Ge(0)] = 0.0
