@@ -1,0 +1,97 @@
+"""The command line: one verb a file, imported when it is asked for, so that `--help` waits for nothing.
+
+Each module `hybridgen.cli.<verb>` offers `SUMMARY`, `add_arguments(parser)` and `run(args) -> exit code`.
+Exit codes: 0 well, 1 a failure of ours, 2 something the user can mend, 130 stopped by Ctrl-C.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final, NoReturn
+
+from hybridgen.errors import UserError, unknown
+
+VERBS: Final = {
+    "train": "train an experiment: tokenizer, then generator; sample, evaluate, report",
+    "resume": "go on with a run that was stopped",
+    "sample": "draw pictures with a trained model, or complete one",
+    "evaluate": "judge a trained model; every figure with its protocol",
+    "list": "slots, cards and experiments",
+    "compose": "print an experiment with all its defaults written out",
+    "check": "build an experiment and show its shapes and sizes; nothing is trained",
+    "ui": "open the MLflow user interface on your runs",
+    "track": "send what is waiting to the tracking server",
+    "laws": "put a part, yours or a built-in one, through the laws of its slot",
+    "judge": "train anew the small classifier that judges pictures",
+}
+INTERRUPTED: Final = 130
+
+
+class Parser(argparse.ArgumentParser):
+    """Complains like the rest of hybridgen: one message, exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises `UserError`, with how the verb is used."""
+        raise UserError(f"{self.prog}: {message}\n{self.format_usage().rstrip()}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a verb; what the user can mend is said on stderr, without a traceback.
+
+    A verb that is stopped by Ctrl-C may raise `KeyboardInterrupt("how to go on")`.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(words)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as stop:
+        print(f"\nstopped. {stop}".rstrip(), file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_help())
+        return 0 if words else 2
+    if words[0] == "--version":
+        return _version(words[1:])
+    verb, rest = words[0], words[1:]
+    if verb not in VERBS:
+        raise UserError(unknown("command", verb, VERBS, where="hybridgen"))
+    module = importlib.import_module(f"hybridgen.cli.{verb}")
+    parser = Parser(prog=f"hybridgen {verb}", description=module.SUMMARY, allow_abbrev=False)
+    module.add_arguments(parser)
+    args, extra = parser.parse_known_intermixed_args(rest)
+    if extra:
+        sign = next((word for word in extra if "=" in word), "")
+        hint = f"\n  to change a key of the experiment, write {sign.lstrip('-')}" if sign else ""
+        parser.error(f"unknown argument '{extra[0]}'{hint}")
+    code: int = module.run(args)
+    return code
+
+
+def _version(rest: list[str]) -> int:
+    if rest:
+        version = importlib.import_module("hybridgen.cli.version")
+        code: int = version.run(rest)
+        return code
+    from hybridgen import __version__
+
+    print(f"hybridgen {__version__}")
+    return 0
+
+
+def _help() -> str:
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {verb:{width}}  {summary}" for verb, summary in VERBS.items())
+    return (
+        "usage: hybridgen COMMAND ...\n\nHybrid autoregressive + diffusion generators, built from swappable parts.\n\n"
+        f"{verbs}\n\nhybridgen COMMAND --help says more; hybridgen --version -v looks at this machine."
+    )

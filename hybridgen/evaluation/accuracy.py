@@ -1,0 +1,32 @@
+"""Class-conditional accuracy: does the judge see in a picture the class that was asked for.
+
+Alone a bad target: it rises above that of real pictures as variety is lost.
+"""
+
+from jaxtyping import Int
+from torch import Tensor
+
+from hybridgen.evaluation.base import Interval, Measured, Metric, Real, Sample
+from hybridgen.evaluation.intervals import share
+
+
+class Accuracy(Metric):
+    """`accuracy`, `accuracy_real` (of the test pictures), and `accuracy/<class>`, with binomial intervals."""
+
+    def measure(self, drawn: Sample, real: Real) -> Measured:
+        """Shares of right guesses; nothing when the extractor guesses no classes."""
+        if drawn.predicted is None or real.reference.predicted is None or not real.classes:
+            return {}
+        figures: Measured = {
+            "accuracy": _right(drawn.predicted, drawn.labels),
+            "accuracy_real": _right(real.reference.predicted, real.reference.labels),
+        }
+        for label, name in enumerate(real.classes):
+            asked = drawn.labels == label
+            if asked.any():
+                figures[f"accuracy/{name}"] = _right(drawn.predicted[asked], drawn.labels[asked])
+        return figures
+
+
+def _right(predicted: Int[Tensor, " N"], labels: Int[Tensor, " N"]) -> Interval:
+    return share(int((predicted == labels).sum()), len(labels))

@@ -1,0 +1,47 @@
+"""Precision and recall: are drawn pictures like real ones, and are all real ones covered.
+
+A set's manifold is the union of balls around its members, each reaching to its third-nearest neighbour.
+
+Source: arXiv:1904.06991, section 3. Both depend on the number of pictures, so both sides are cut to the same number.
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from numpy import ndarray
+
+from hybridgen.evaluation.base import Measured, Metric, Real, Sample
+from hybridgen.evaluation.intervals import share
+
+_NEIGHBOUR = 3
+_CHUNK = 2000
+
+
+class PrecisionRecall(Metric):
+    """`precision` and `recall`, and both for the control (`_real`), with intervals over pictures at fixed manifolds."""
+
+    def measure(self, drawn: Sample, real: Real) -> Measured:
+        """Shares of pictures inside the other set's manifold; the larger set is thinned by a fixed seed."""
+        reference = real.reference.features
+        count = min(len(drawn.features), len(reference), len(real.control.features))
+        if count <= _NEIGHBOUR:
+            raise ValueError(f"precision and recall need more than {_NEIGHBOUR} pictures a side, not {count}")
+        rng = np.random.default_rng(0)
+        some, known, control = (
+            rng.permutation(side)[:count] for side in (drawn.features, reference, real.control.features)
+        )
+        inside = {
+            "precision": covered(some, known), "recall": covered(known, some),
+            "precision_real": covered(control, known), "recall_real": covered(known, control),
+        }  # fmt: skip
+        return {name: share(int(hits.sum()), count) for name, hits in inside.items()}
+
+
+def covered(a: Float[ndarray, "N F"], b: Float[ndarray, "M F"]) -> Bool[ndarray, " N"]:
+    """Which of `a` lie within the manifold of `b`."""
+    points, centres = torch.from_numpy(a), torch.from_numpy(b)
+    exact = "donot_use_mm_for_euclid_dist"  # the fast form loses digits where neighbours are close
+    own = torch.cat([torch.cdist(rows, centres, compute_mode=exact) for rows in centres.split(_CHUNK)])
+    radii = own.kthvalue(_NEIGHBOUR + 1, dim=1).values  # the nearest is the picture itself
+    hits = [(torch.cdist(rows, centres, compute_mode=exact) <= radii).any(1) for rows in points.split(_CHUNK)]
+    return torch.cat(hits).numpy()

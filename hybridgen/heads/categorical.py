@@ -1,0 +1,86 @@
+"""Categorical head: a softmax over the codebook, its norm modulated by the condition.
+
+Sources: VAR (arXiv:2404.02905), section 3.2 and released code, for the modulated norm and the order of the filters
+(guidance, temperature, top-k, top-p); nucleus sampling (arXiv:1904.09751), section 3.1.
+"""
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from hybridgen.errors import UserError
+from hybridgen.heads.base import CodeHead
+from hybridgen.nn.adaln import Modulation, modulate
+from hybridgen.types import Condition, TokenSpec
+
+_FIRST_GAIN = 0.02  # VAR's: the first law is nearly uniform, the first loss nearly ln V
+
+
+class CategoricalHead(CodeHead):
+    """One softmax a position.
+
+    Args:
+        tokens: what the tokenizer offers; gives V.
+        width: D, width of the hidden vectors and of the condition.
+        modulated: the norm before the logits is shifted and scaled by the condition.
+    """
+
+    uniforms = 1
+
+    def __init__(self, tokens: TokenSpec, width: int, *, modulated: bool = True) -> None:
+        super().__init__()
+        if tokens.vocab == 0:
+            raise UserError(
+                "model.code_head: categorical: the tokenizer gives no codes; take a tokenizer with codes, or set "
+                "model.code_head=null"
+            )
+        self.norm = nn.LayerNorm(width, eps=1e-6, elementwise_affine=not modulated)
+        self.modulation = Modulation(width, width, 2) if modulated else None
+        self.out = nn.Linear(width, tokens.vocab)
+        with torch.no_grad():
+            self.out.weight.mul_(_FIRST_GAIN)
+            self.out.bias.zero_()
+
+    def logits(self, hidden: Float[Tensor, "rows n D"], condition: Condition) -> Float[Tensor, "rows n V"]:
+        """Unnormalised log-probabilities."""
+        x = self.norm(hidden)
+        if self.modulation is not None:
+            x = modulate(x, *self.modulation(condition.pooled()[:, None]))
+        return self.out(x)
+
+    def loss(self, logits: Float[Tensor, "B n V"], codes: Int[Tensor, "B n"]) -> Float[Tensor, "B n"]:
+        """Cross-entropy a position, in nats and float32."""
+        return F.cross_entropy(rearrange(logits.float(), "B n V -> B V n"), codes, reduction="none")
+
+    def log_prob(self, logits: Float[Tensor, "B n V"], codes: Int[Tensor, "B n"]) -> Float[Tensor, "B n"]:
+        """Log-probability of each code, in nats and float32."""
+        return -self.loss(logits, codes)
+
+    def draw(
+        self, logits: Float[Tensor, "B n V"], uniform: Float[Tensor, "B n u"],
+        temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0,
+    ) -> Int[Tensor, "B n"]:  # fmt: skip
+        """The first code whose cumulated probability exceeds the uniform number, in vocabulary order and float64."""
+        if temperature == 0:
+            return logits.argmax(-1)
+        kept = filter_logits(logits.double() / temperature, top_k, top_p)
+        cumulated = kept.softmax(-1).cumsum(-1)
+        mark = uniform.to(cumulated) * cumulated[..., -1:]  # rounding may leave the last sum short of 1
+        return torch.searchsorted(cumulated, mark, right=True).squeeze(-1)
+
+
+def filter_logits(logits: Float[Tensor, "*rows V"], top_k: int = 0, top_p: float = 1.0) -> Float[Tensor, "*rows V"]:
+    """Logits with -inf where a code may not be drawn.
+
+    First all but the `top_k` likeliest go (0 keeps all; ties with the last one stay); then, of the law that is left,
+    all beyond the likeliest that together reach `top_p`; the one that reaches it stays.
+    """
+    if 0 < top_k < logits.shape[-1]:
+        logits = logits.masked_fill(logits < logits.topk(top_k).values[..., -1:], -torch.inf)
+    if top_p < 1:
+        ordered, index = logits.softmax(-1).sort(dim=-1, descending=True, stable=True)
+        beyond = ordered.cumsum(-1) - ordered >= top_p
+        logits = logits.masked_fill(torch.zeros_like(beyond).scatter(-1, index, beyond), -torch.inf)
+    return logits

@@ -1,0 +1,82 @@
+"""Grid flow head: moves noise to the residuals of a whole grid together, along a straight line.
+
+A transformer over the step's grid, given the backbone's hidden vectors; without a backbone, the whole generator.
+
+Sources: FlowAR (arXiv:2412.15205), section 3.3, for a flow over each scale; SiT (arXiv:2401.08740) for the same without
+a backbone; flow matching (arXiv:2210.02747), eq. 20-23 with sigma_min = 0, for the loss.
+"""
+
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt
+from jaxtyping import Float
+from torch import Tensor
+
+from hybridgen.diffusion.objectives import FlowMatching
+from hybridgen.diffusion.solvers import Solver
+from hybridgen.heads import denoise
+from hybridgen.heads.base import ResidualHead
+from hybridgen.heads.grid_net import GridNet
+from hybridgen.nn.draws import Draws
+from hybridgen.types import Grid, TokenSpec
+
+
+class GridFlowHead(ResidualHead):
+    """Predicts the velocity noise - r at x_t = (1 - t) r + t noise, where r = (target - mean) / std.
+
+    Args:
+        tokens: what the tokenizer offers; gives C.
+        width: D, width of the hidden vectors.
+        head_width: E, width of the transformer; `heads` must divide it.
+        depth: number of transformer blocks.
+        heads: of the attention.
+        times: law of the training times: uniform, or the logistic function of a standard normal.
+        normalise: the target by its measured mean and deviation, not at all, or by a constant.
+        constant: the deviation taken for "constant" (0.6 in HART's release).
+    """
+
+    joint = True
+    mean: Tensor  # (C,) of the target, measured once by `fit`, then kept
+    std: Tensor  # (C,)
+
+    def __init__(
+        self, tokens: TokenSpec, width: int, *, head_width: Annotated[int, Ge(1)] = 128,
+        depth: Annotated[int, Ge(1)] = 4, heads: Annotated[int, Ge(1)] = 4,
+        times: Literal["uniform", "logit_normal"] = "logit_normal",
+        normalise: Literal["measured", "none", "constant"] = "measured", constant: Annotated[float, Gt(0)] = 0.6,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.channels, self.normalise = tokens.channels, normalise
+        self.objective = FlowMatching(times=times)
+        self.net = GridNet(self.channels, self.objective.outputs(self.channels), width, head_width, depth, heads)
+        mean, std = denoise.first_scale(self.channels, normalise, constant)
+        self.register_buffer("mean", mean)
+        self.register_buffer("std", std)
+
+    def loss(
+        self, target: Float[Tensor, "B n C"], hidden: Float[Tensor, "B k D"], grid: Grid, rng: Draws
+    ) -> Float[Tensor, "B n"]:
+        """`loss_at` a time a row and normal noise."""
+        return denoise.loss(self, target, hidden, grid, rng)
+
+    def loss_at(
+        self, target: Float[Tensor, "B n C"], hidden: Float[Tensor, "B k D"], grid: Grid,
+        t: Float[Tensor, "B n"], noise: Float[Tensor, "B n C"],
+    ) -> Float[Tensor, "B n"]:  # fmt: skip
+        """Squared velocity error a position, mean over C; the caller weighs and averages."""
+        return denoise.loss_at(self, target, hidden, grid, t, noise)
+
+    def draw(
+        self, hidden: Float[Tensor, "rows k D"], grid: Grid, noise: Float[Tensor, "B m n C"],
+        solver: Solver, steps: int, guidance: float = 1.0, temperature: float = 1.0,
+    ) -> Float[Tensor, "B n C"]:  # fmt: skip
+        """Residuals drawn from `noise`. When guided, `hidden` holds conditional, then null rows."""
+        return denoise.draw(self, hidden, grid, noise, solver, steps, guidance, temperature)
+
+    def noise_shape(self, n: int, solver: Solver, steps: int) -> tuple[int, int, int]:
+        """(1 + m, n, C)."""
+        return denoise.noise_shape(self.channels, n, solver, steps)
+
+    def fit(self, targets: Float[Tensor, "M C"]) -> None:
+        """Measures mean and deviation a channel, if the head is to."""
+        denoise.fit(self, targets, self.normalise)

@@ -1,0 +1,272 @@
+"""The generator: THE page to read first.
+
+    p(picture | c) = decode( prod over steps of  p(codes | hidden) . p(residual | hidden, codes) )
+
+`loss` paints the truth and asks each head for it; `sample` fills a canvas turn by turn. Which system this is depends
+on the parts alone: without a residual head codes are all there is, without a code head the residual is everything.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Annotated, Any, Literal
+
+import torch
+from annotated_types import Ge
+from einops import rearrange, repeat
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from hybridgen.backbones.base import Backbone
+from hybridgen.conditioners.base import Conditioner
+from hybridgen.errors import UserError
+from hybridgen.heads.base import CodeHead, ResidualHead
+from hybridgen.heads.join import Join, JoinKind
+from hybridgen.nn.draws import Draws
+from hybridgen.nn.positions import take, to_sequence
+from hybridgen.nn.resize import shrink
+from hybridgen.orders.base import Order
+from hybridgen.samplers.mix import gumbel_mixture
+from hybridgen.samplers.noise import Noise
+from hybridgen.samplers.sampler import Sampler
+from hybridgen.samplers.schedules import at, guidance_at
+from hybridgen.tokenizers.base import Tokenizer
+from hybridgen.tokenizers.canvas import Replay, replay
+from hybridgen.types import Canvas, Condition, Due, Grid, Step, Tokens
+
+
+@dataclass
+class Drawn:
+    """One turn of the sampling loop, for those who ask to see it."""
+
+    step: Step
+    hidden: Float[Tensor, "rows n D"]
+    before: Canvas
+    canvas: Canvas
+
+
+@dataclass
+class Given:
+    """A picture to complete: its tokens, and where they are to be kept."""
+
+    tokens: Tokens
+    known: Float[Tensor, "B 1 *grid"]  # 1 keeps, 0 draws; a coarse position is kept when all of it is
+
+
+class HybridModel(nn.Module):
+    """Draws codes, then the residual they leave unsaid.
+
+    Args:
+        tokenizer, conditioner, order, backbone: the parts that every model has.
+        code_head, residual_head: at least one of them.
+        join: the residual head's input: hidden | hidden + embedded codes | the norm of that sum.
+        join_conv: add a convolution of what the codes painted to it.
+        residual_at: scales that carry a residual: the last, or all.
+        residual_from: the codes whose residual is learnt: drawn from the model's own logits, the true ones, or the
+            likeliest.
+        draws: times and noises that each hidden vector is trained on.
+        code_weight: of the codes' cross-entropy in the loss.
+        residual_weight: of the residual's loss.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        conditioner: Conditioner,
+        order: Order,
+        backbone: Backbone,
+        code_head: CodeHead | None,
+        residual_head: ResidualHead | None,
+        *,
+        join: JoinKind = "norm",
+        join_conv: bool = False,
+        residual_at: Literal["last", "all"] = "last",
+        residual_from: Literal["sampled", "truth", "argmax"] = "truth",
+        draws: Annotated[int, Ge(1)] = 1,
+        code_weight: Annotated[float, Ge(0)] = 1.0,
+        residual_weight: Annotated[float, Ge(0)] = 1.0,
+    ) -> None:
+        super().__init__()
+        if code_head is None and residual_head is None:
+            raise UserError("a model needs a code head or a residual head; both are null")
+        self.tokenizer, self.conditioner, self.order, self.backbone = tokenizer, conditioner, order, backbone
+        self.code_head, self.residual_head = code_head, residual_head
+        self.residual_from, self.draws = residual_from, draws
+        self.code_weight, self.residual_weight = code_weight, residual_weight
+        at_scales = order.scales if residual_at == "all" else order.scales[-1:]
+        self.residual_scales = at_scales if residual_head is not None else ()
+        self.join = Join(tokenizer.spec, backbone.width, join, join_conv) if residual_head is not None else None
+
+    def loss(self, tokens: Tokens, batch: Mapping[str, Any], rng: Draws) -> dict[str, Tensor]:
+        """Losses of a training batch; "loss" is what is minimised. Order and dropped conditions come from `rng`."""
+        condition = self.conditioner(batch, rng)
+        return self.loss_at(tokens, condition, self.order.training(tokens.latent.shape[0], rng), rng)
+
+    def loss_at(self, tokens: Tokens, condition: Condition, due: Due, rng: Draws) -> dict[str, Tensor]:
+        """The same with the condition and what is due handed in."""
+        due = Due(due.positions.to(tokens.latent.device), due.sizes, due.scales, due.grids)
+        truth = replay(self.tokenizer, tokens, self.order.scales, self.residual_scales)
+        hidden = self.backbone(truth.canvas, truth.views, due, condition)
+        total, losses, logits = hidden.new_zeros((), dtype=torch.float32), {}, None
+        if self.code_head is not None:
+            logits = self.code_head.logits(hidden, condition)
+            codes = torch.cat([take(tokens.codes[s], due.positions[:, cut]) for s, cut in due.spans()], 1)
+            code_losses = self.code_head.loss(logits, codes)  # (B, N)
+            losses["code"] = code_losses.mean()
+            losses |= {f"code_scale{s}": code_losses[:, cut].mean().detach() for s, cut in due.spans()}
+            total = total + self.code_weight * losses["code"]
+        if self.residual_head is not None:
+            losses["residual"] = self._residual_loss(tokens, truth, due, hidden, logits, rng)
+            total = total + self.residual_weight * losses["residual"]
+        return {"loss": total, **{name: value.detach() for name, value in losses.items()}}
+
+    def residual_targets(self, tokens: Tokens) -> Float[Tensor, "M C"]:
+        """What the residual head is to draw, with the true codes: its normaliser is measured on this."""
+        truth = replay(self.tokenizer, tokens, self.order.scales, self.residual_scales)
+        targets = []
+        for s in self.residual_scales:
+            painted = self.tokenizer.lookup(tokens.codes[s], s) if self.code_head is not None else 0.0
+            targets.append(rearrange(truth.owed[s] - painted, "B n C -> (B n) C"))
+        return torch.cat(targets)
+
+    @torch.no_grad()
+    def sample(
+        self, condition: Condition, seeds: Sequence[int], sampler: Sampler,
+        given: Given | None = None, record: list[Drawn] | None = None,
+    ) -> Float[Tensor, "B X *size"]:  # fmt: skip
+        """Pictures of these seeds, in [-1, 1]; `record` collects every turn."""
+        canvas, spec = self.tokenizer.blank(len(seeds)), self.tokenizer.spec
+        noise = Noise(seeds, canvas.latent.device)
+        plan = self.order.plan(sampler.sets)
+        head_guidance = sampler.guidance if sampler.head_guidance is None else sampler.head_guidance
+        code_w = [guidance_at(sampler.guidance, j, len(plan), sampler.ramp) for j in range(len(plan))]
+        head_w = [guidance_at(head_guidance, j, len(plan), sampler.ramp) for j in range(len(plan))]
+        if any(w != 1 for w in code_w + head_w):
+            condition = condition.guided()
+        state = self.backbone.begin(condition)
+        shuffle = noise.uniform("order", 0, prod(spec.scales[-1]))
+        for j, turn in enumerate(plan):
+            before, step = canvas, self.order.step(turn, shuffle, canvas, sampler.by == "confidence")
+            hidden = self.backbone.advance(state, canvas, self.tokenizer.view(canvas, step.scale), step)
+            codes = vectors = logits = None
+            if self.code_head is not None:
+                logits = _guide(self.code_head.logits(hidden, condition), code_w[j], len(seeds))
+                codes, vectors = self._draw_codes(logits, step, noise, sampler, j)
+            if step.scale in self.residual_scales and at(sampler.head_steps, j) > 0:
+                residual = self._draw_residual(hidden, canvas, step, codes, vectors, noise, sampler, j, head_w[j])
+                vectors = residual if vectors is None else vectors + residual
+            if vectors is None:  # no codes, and the residual was left out: nothing is painted
+                vectors = canvas.latent.new_zeros(*step.positions.shape, spec.channels)
+            if step.keep:
+                assert self.code_head is not None and logits is not None, "confidence is that of codes"
+                step, codes, vectors = _keep_surest(self.code_head, logits, codes, vectors, step, noise, j)
+            if given is not None:
+                codes, vectors = self._keep_given(given, canvas, step, codes, vectors)
+            canvas = self.tokenizer.paint(canvas, step, codes, vectors)
+            if record is not None:
+                record.append(Drawn(step, hidden, before, canvas))
+        return self.tokenizer.decode(canvas.latent)
+
+    def _residual_loss(
+        self, tokens: Tokens, truth: Replay, due: Due, hidden: Tensor, logits: Tensor | None, rng: Draws
+    ) -> Tensor:
+        """Mean loss of the residual over all positions that carry one; equal grids share one call of the head."""
+        assert self.residual_head is not None and self.join is not None
+        groups: dict[Grid, list[tuple[Tensor, Tensor]]] = {}
+        for index, (step, cut) in enumerate(due.columns()):
+            if step.scale not in self.residual_scales:
+                continue
+            h = hidden[:, index : index + 1] if self.backbone.per_step else hidden[:, cut]
+            target, codes, vectors = take(truth.owed[step.scale], step.positions), None, None
+            if logits is not None:
+                codes = self._codes_of_target(tokens, logits[:, cut], step, rng)
+                vectors = self.tokenizer.lookup(codes, step.scale)
+                target = target - vectors
+            joined = self._join(h, truth.before[step.scale], step, codes, vectors)
+            groups.setdefault(step.grid, []).append((target, joined))
+        total = hidden.new_zeros((), dtype=torch.float32)
+        for grid, pairs in groups.items():
+            target, joined = (repeat(torch.stack(p, 1), "B g n C -> (B g k) n C", k=self.draws) for p in zip(*pairs, strict=True))
+            loss = self.residual_head.loss(target, joined, grid, rng)
+            total = total + loss.mean() * len(pairs) * prod(grid)
+        return total / sum(len(pairs) * prod(grid) for grid, pairs in groups.items())
+
+    def _codes_of_target(self, tokens: Tokens, logits: Tensor, step: Step, rng: Draws) -> Tensor:
+        if self.residual_from == "truth":
+            return take(tokens.codes[step.scale], step.positions)
+        assert self.code_head is not None
+        uniform = rng.uniform(*logits.shape[:2], self.code_head.uniforms).to(logits.device)
+        temperature = 1.0 if self.residual_from == "sampled" else 0.0
+        return self.code_head.draw(logits.detach(), uniform, temperature)
+
+    def _join(
+        self, hidden: Tensor, before: Canvas, step: Step, codes: Tensor | None, vectors: Tensor | None
+    ) -> Tensor:
+        assert self.join is not None
+        embedded, painted = None, before.latent
+        if vectors is not None:
+            embedded = self.backbone.embed(vectors) if self.join.kind != "hidden" else None
+            if self.join.conv is not None:
+                painted = self.tokenizer.paint(before, step, codes, vectors).latent
+        return self.join(hidden, embedded, painted, step)
+
+    def _draw_codes(
+        self, logits: Tensor, step: Step, noise: Noise, sampler: Sampler, j: int
+    ) -> tuple[Tensor, Tensor]:
+        """Codes of one turn and the vectors that they paint."""
+        assert self.code_head is not None
+        uniform = noise.uniform("codes", j, step.positions.shape[1], self.code_head.uniforms)
+        settings = at(sampler.temperature, j), at(sampler.top_k, j), at(sampler.top_p, j)
+        codes = self.code_head.draw(logits, uniform, *settings)
+        if not sampler.mix:
+            return codes, self.tokenizer.lookup(codes, step.scale)
+        weights = gumbel_mixture(logits, noise.uniform("mix", j, *logits.shape[1:]), sampler.mix)
+        return codes, self.tokenizer.lookup(weights, step.scale)
+
+    def _draw_residual(
+        self, hidden: Tensor, canvas: Canvas, step: Step, codes: Tensor | None, vectors: Tensor | None,
+        noise: Noise, sampler: Sampler, j: int, w: float,
+    ) -> Tensor:  # fmt: skip
+        assert self.residual_head is not None
+        steps = at(sampler.head_steps, j)
+        joined = self._join(hidden, canvas, step, codes, vectors)
+        joined = joined if w != 1 else joined[: canvas.latent.shape[0]]
+        shape = self.residual_head.noise_shape(step.positions.shape[1], sampler.solver, steps)
+        start = noise.normal("residual", j, *shape)
+        return self.residual_head.draw(joined, step.grid, start, sampler.solver, steps, w, sampler.head_temperature)
+
+    def _keep_given(
+        self, given: Given, canvas: Canvas, step: Step, codes: Tensor | None, vectors: Tensor
+    ) -> tuple[Tensor | None, Tensor]:
+        """What was drawn, with the given picture's own codes and vectors where it is to be kept."""
+        s = step.scale
+        share = to_sequence(shrink(given.known, self.tokenizer.spec.scales[s]))
+        kept = take(share, step.positions)[..., 0] > 0.999  # (B, n): the area mean of all ones, up to rounding
+        if codes is not None:
+            own = take(given.tokens.codes[s], step.positions)
+            codes, own_vectors = torch.where(kept, own, codes), self.tokenizer.lookup(own, s)
+        if codes is None or s in self.residual_scales:
+            own_vectors = take(self.tokenizer.owed(given.tokens, canvas, s), step.positions)
+        return codes, torch.where(kept[..., None], own_vectors, vectors)
+
+
+def _guide(logits: Tensor, w: float, batch: int) -> Tensor:
+    """null + w (conditional - null); the conditional rows alone when w is 1."""
+    if w == 1 or logits.shape[0] == batch:
+        return logits[:batch]
+    conditional, null = logits.chunk(2)
+    return null + w * (conditional - null)
+
+
+def _keep_surest(
+    head: CodeHead, logits: Tensor, codes: Tensor | None, vectors: Tensor, step: Step, noise: Noise, j: int
+) -> tuple[Step, Tensor, Tensor]:
+    """The `step.keep` positions whose codes are likeliest, with Gumbel noise (MaskGIT, arXiv:2202.04200)."""
+    assert codes is not None
+    uniform = noise.uniform("confidence", j, codes.shape[1])
+    surest = head.log_prob(logits, codes) - torch.log(-torch.log(uniform.clamp(1e-9, 1 - 1e-7)))
+    index = surest.topk(step.keep, dim=1).indices
+    kept = Step(step.scale, take(step.positions, index), (step.keep,))
+    return kept, take(codes, index), take(vectors, index)
+
+

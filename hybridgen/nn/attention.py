@@ -1,0 +1,92 @@
+"""Multi-head attention over a sequence, or from it to another, with a cache of keys and values for sampling.
+
+Sources: attention (arXiv:1706.03762), eq. 1; unit queries and keys with a learned scale a head as in VAR
+(arXiv:2404.02905), section 5.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+Bias = Bool[Tensor, "..."] | Float[Tensor, "..."]
+"""Who sees whom, broadcastable to (B, heads, N, M): True where seen, or what is added to the scores."""
+
+_SMALL = 512 * 512  # on a CPU plain matmuls beat the fused kernel up to here, 1.6 times in training with a mask
+_UNSEEN = -1e9  # finite: a row that sees nothing gets the mean of all, never NaN
+_STEEPEST = math.log(100.0)  # VAR's cap on the learned scale
+
+
+@dataclass
+class KeyValues:
+    """Keys and values of what was seen so far, (B, heads, M, d)."""
+
+    k: Float[Tensor, "B h M d"] | None = None
+    v: Float[Tensor, "B h M d"] | None = None
+
+    def append(self, k: Float[Tensor, "B h n d"], v: Float[Tensor, "B h n d"]) -> tuple[Tensor, Tensor]:
+        """Takes note of n more; all there are, in the order they came."""
+        if self.k is not None and self.v is not None:
+            k, v = torch.cat([self.k, k], 2), torch.cat([self.v, v], 2)
+        self.k, self.v = k, v
+        return k, v
+
+
+class Attention(nn.Module):
+    """Attention with `heads` heads.
+
+    Args:
+        width: E, width of the stream.
+        heads: must divide `width`.
+        cross: keys and values come from `source` instead of x.
+        qk_norm: unit queries and keys with a learned scale a head.
+    """
+
+    def __init__(self, width: int, heads: int, cross: bool = False, qk_norm: bool = False) -> None:
+        super().__init__()
+        self.heads, self.cross = heads, cross
+        self.query = nn.Linear(width, width) if cross else None
+        self.project = nn.Linear(width, (2 if cross else 3) * width)
+        self.out = nn.Linear(width, width)
+        self.log_scale = nn.Parameter(torch.full((heads, 1, 1), math.log(4.0))) if qk_norm else None
+
+    def forward(
+        self, x: Float[Tensor, "B n E"], mask: Bias | None = None, cache: KeyValues | None = None,
+        source: Float[Tensor, "B M E"] | None = None,
+    ) -> Float[Tensor, "B n E"]:  # fmt: skip
+        """x with what it sees: itself, what `cache` holds before it, or `source`. `cache` takes note of x."""
+        if self.query is None:
+            q, k, v = rearrange(self.project(x), "B n (three h d) -> three B h n d", three=3, h=self.heads)
+        else:
+            assert source is not None, "cross attention needs a source"
+            q = rearrange(self.query(x), "B n (h d) -> B h n d", h=self.heads)
+            k, v = rearrange(self.project(source), "B M (two h d) -> two B h M d", two=2, h=self.heads)
+        scale = q.shape[-1] ** -0.5
+        if self.log_scale is not None:
+            q = F.normalize(q, dim=-1) * self.log_scale.clamp(max=_STEEPEST).exp().to(q.dtype)
+            k, scale = F.normalize(k, dim=-1), 1.0
+        if cache is not None:
+            k, v = cache.append(k, v)
+        return self.out(rearrange(attend(q, k, v, mask, scale), "B h n d -> B n (h d)"))
+
+
+def attend(
+    q: Float[Tensor, "B h n d"], k: Float[Tensor, "B h M d"], v: Float[Tensor, "B h M d"],
+    bias: Bias | None = None, scale: float | None = None,
+) -> Float[Tensor, "B h n d"]:  # fmt: skip
+    """softmax(scale q k + bias) v, the softmax in float32.
+
+    Plain matmuls on a CPU for short sequences, the fused kernel elsewhere; both agree to 1e-5.
+    """
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    if bias is not None and bias.dtype == torch.bool:
+        bias = torch.zeros(bias.shape, device=bias.device).masked_fill(~bias, _UNSEEN)
+    if q.device.type != "cpu" or q.shape[-2] * k.shape[-2] > _SMALL:
+        return F.scaled_dot_product_attention(q, k, v, None if bias is None else bias.to(q.dtype), scale=scale)
+    scores = (q * scale) @ k.transpose(-2, -1)
+    scores = scores if bias is None else scores + bias  # a float32 bias makes the sum float32
+    return scores.softmax(-1, dtype=torch.float32).to(v.dtype) @ v

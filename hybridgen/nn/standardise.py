@@ -1,0 +1,44 @@
+"""Centre and scale a channel at a time, by constants measured once."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from hybridgen.types import Grid
+
+
+class Standardise(nn.Module):
+    """(x - mean) / std for maps (B, C, *grid); the identity until `measure` is told what x looks like."""
+
+    mean: Tensor  # (C,)
+    std: Tensor  # (C,)
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("std", torch.ones(channels))
+
+    @torch.no_grad()
+    def measure(self, x: Float[Tensor, "B C *grid"]) -> None:
+        """Takes mean and deviation of each channel from x; a constant channel keeps its scale."""
+        flat = x.float().transpose(0, 1).flatten(1)
+        self.mean.copy_(flat.mean(1))
+        std = flat.std(1)
+        self.std.copy_(torch.where(std > 0, std, torch.ones_like(std)))
+
+    def forward(self, x: Float[Tensor, "B C *grid"]) -> Float[Tensor, "B C *grid"]:
+        """Into units of deviation."""
+        return (x - self._as_map(self.mean, x)) / self._as_map(self.std, x)
+
+    def inverse(self, x: Float[Tensor, "B C *grid"]) -> Float[Tensor, "B C *grid"]:
+        """Back to the units that were measured."""
+        return x * self._as_map(self.std, x) + self._as_map(self.mean, x)
+
+    def empty(self, batch: int, grid: Grid) -> Float[Tensor, "B C *grid"]:
+        """What zero in the measured units looks like: the blank canvas."""
+        return self._as_map(-self.mean / self.std, grid).expand(batch, -1, *grid).contiguous()
+
+    @staticmethod
+    def _as_map(v: Tensor, like: Tensor | Grid) -> Tensor:
+        dims = like.dim() - 2 if isinstance(like, Tensor) else len(like)
+        return v.view(-1, *[1] * dims)

@@ -1,0 +1,165 @@
+"""report.html: one file, without network or script, for a screen, a phone or a printer, light and dark."""
+
+import base64
+import io
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hybridgen.files import write_atomic
+from hybridgen.provenance import to_image
+from hybridgen.report.figures import curve_svg, panels
+from hybridgen.report.strip import Strip
+from hybridgen.runs import Run
+
+PAGE = Path(__file__).with_name("page.css")
+STAGES = ("tokenizer", "generator")  # the order of the sections; other stages follow
+
+
+def write_report(
+    run: Run,
+    figures: Mapping[str, Mapping[str, Any]] | None = None,
+    pictures: Mapping[str, Path] | None = None,
+    strips: Sequence[Strip] = (),
+) -> Path:
+    """Write the run's page and return its path.
+
+    Args:
+        run: gives experiment, config delta, versions and curves.
+        figures: by name {"value", "interval": [low, high] or absent, "protocol": {...}}, as summary.json has them.
+        pictures: image files to show, by heading; they travel inside the page.
+        strips: pictures of how the canvas comes about.
+    """
+    parts = [_header(run)]
+    parts += [_picture(title, path) for title, path in (pictures or {}).items()]
+    parts += [_strip(strip) for strip in strips]
+    parts += [_figures(figures)] if figures else []
+    parts += _curves(run.metrics())
+    parts += [_delta(run.delta), _origin(run.info)]
+    title = escape(f"{run.experiment} {run.name}")
+    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>'
+    body = f"<body><main>{''.join(parts)}</main></body>"
+    write_atomic(
+        run.report, f'<!doctype html><html lang="en"><head>{head}<style>{PAGE.read_text()}</style></head>{body}</html>'
+    )
+    return run.report
+
+
+def _header(run: Run) -> str:
+    info, status = run.info, run.status
+    spent = (info["ended"] or time.time()) - info["started"]
+    facts = [time.strftime("%d %B %Y, %H:%M", time.localtime(info["started"])), duration(spent), info["host"]]
+    return (
+        f'<header><h1>{escape(run.experiment)}</h1><p class="facts"><span class="status {status}">{status}</span> '
+        f"{escape(' · '.join(facts))}</p><pre class=command>{escape(info['command'])}</pre></header>"
+    )
+
+
+def _picture(title: str, path: Path) -> str:
+    kind = "jpeg" if path.suffix.lower() in (".jpg", ".jpeg") else "png"
+    source = f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+    return _section(title, f'<div class=wide><img class=sheet src="{source}" alt="{escape(title)}"></div>')
+
+
+def _strip(strip: Strip) -> str:
+    head = "".join(f"<th scope=col>{escape(title)}</th>" for title in strip.columns)
+    rows = []
+    for index, row in enumerate(strip.pixels):
+        title = strip.rows[index] if strip.rows else ""
+        cells = "".join(f"<td>{_cell(pixels, strip.columns[i])}</td>" for i, pixels in enumerate(row))
+        rows.append(f"<tr>{f'<th scope=row>{escape(title)}</th>' if strip.rows else ''}{cells}</tr>")
+    corner = "<td></td>" if strip.rows else ""
+    table = f"<table class=strip><thead><tr>{corner}{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    return _section(strip.title, f"<p>{escape(strip.caption)}</p><div class=wide>{table}</div>")
+
+
+def _cell(pixels: Any, title: str) -> str:
+    out = io.BytesIO()
+    to_image(pixels).save(out, format="PNG", optimize=True)
+    return f'<img src="data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}" alt="{escape(title)}">'
+
+
+def _figures(figures: Mapping[str, Mapping[str, Any]]) -> str:
+    rows = "".join(_figure(name, figure) for name, figure in figures.items())
+    head = "<thead><tr><th>figure</th><th class=number>value</th><th>95 % interval</th><th>how it was measured</th></tr></thead>"
+    return _section("Figures", f"<div class=wide><table class=figures>{head}<tbody>{rows}</tbody></table></div>")
+
+
+def _figure(name: str, figure: Mapping[str, Any]) -> str:
+    interval, protocol = figure.get("interval"), figure.get("protocol") or {}
+    between = f"{number(interval[0])} to {number(interval[1])}" if interval else ""
+    how = f"<details><summary>protocol</summary>{_protocol(protocol)}</details>" if protocol else "no protocol was kept"
+    return (
+        f"<tr><th scope=row>{escape(name.replace('_', ' '))}</th><td class=number>{number(figure['value'])}</td>"
+        f"<td class=interval>{between}</td><td>{how}</td></tr>"
+    )
+
+
+def _protocol(protocol: Mapping[str, Any]) -> str:
+    """The sentence that a paper can quote, if there is one, and every field."""
+    sentence = f"<p>{escape(str(protocol['sentence']))}</p>" if protocol.get("sentence") else ""
+    fields = {key: value for key, value in protocol.items() if key != "sentence" and value is not None}
+    items = "".join(f"<dt>{escape(k.replace('_', ' '))}</dt><dd>{escape(_plain(v))}</dd>" for k, v in fields.items())
+    return f"{sentence}<dl>{items}</dl>"
+
+
+def _curves(lines: Iterable[Mapping[str, Any]]) -> list[str]:
+    found = panels(lines)
+    order = [stage for stage in STAGES if stage in found] + [stage for stage in found if stage not in STAGES]
+    return [_section(f"Curves: {stage}", _panels(found[stage])) for stage in order]
+
+
+def _panels(curves: Mapping[str, Mapping[str, Any]]) -> str:
+    drawn = (
+        f"<figure><figcaption>{escape(name.replace('_', ' '))}</figcaption>{curve_svg(lines)}</figure>"
+        for name, lines in curves.items()
+        if any(len(curve) > 1 for curve in lines.values())  # a single value is a figure, not a curve
+    )
+    return f"<div class=curves>{''.join(drawn)}</div>"
+
+
+def _delta(delta: Mapping[str, Any]) -> str:
+    text = (
+        yaml.safe_dump(dict(delta), sort_keys=False, allow_unicode=True)
+        if delta
+        else "nothing: the experiment as it ships"
+    )
+    return _section(
+        "What was changed", f"<pre>{escape(text)}</pre><p class=facts>The whole config is in config.yaml.</p>"
+    )
+
+
+def _origin(info: Mapping[str, Any]) -> str:
+    facts = {"commit": info["commit"] or "not in a git checkout", **info["versions"]}
+    items = "".join(f"<dt>{escape(key)}</dt><dd>{escape(str(value))}</dd>" for key, value in facts.items())
+    note = "The pictures on this page were generated by a model." if info else ""
+    return f"<footer><details><summary>Commit and versions</summary><dl>{items}</dl></details><p>{note}</p></footer>"
+
+
+def _section(title: str, content: str) -> str:
+    return f"<section><h2>{escape(title)}</h2>{content}</section>"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_plain(v)}" for key, v in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_plain(v) for v in value)
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def number(value: float) -> str:
+    """Four significant digits, thousands apart: 0.02346, 25.51, 12,345."""
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+
+
+def duration(seconds: float) -> str:
+    """As one says it: 45 s, 12 min 5 s, 3 h 20 min."""
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,130 @@
+"""What happens around the steps of a stage: averaging, saving, watching. Lightning calls these in this order."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+
+from hybridgen.files import atomic_path
+from hybridgen.runs import Run
+from hybridgen.training.ema import Ema
+from hybridgen.training.interrupt import Wish
+from hybridgen.training.progress import StageProgress
+from hybridgen.training.settings import Training
+
+
+class Stepwise(pl.Callback):
+    """Calls `after` once an optimiser step, however many batches a step takes."""
+
+    def __init__(self) -> None:
+        self.seen = -1
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Steps of an earlier run were seen."""
+        self.seen = trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Passes on the batches that ended a step."""
+        if trainer.global_step != self.seen:
+            self.seen = trainer.global_step
+            self.after(trainer, pl_module)
+
+    def after(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """`trainer.global_step` steps are done."""
+
+
+class Averaging(Stepwise):
+    """Keeps the averaged weights; they travel in the checkpoint."""
+
+    def __init__(self, ema: Ema) -> None:
+        super().__init__()
+        self.ema = ema
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """The averages follow the weights to their device."""
+        super().on_train_start(trainer, pl_module)
+        self.ema.follow_device()
+
+    def after(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Takes note of the new weights."""
+        self.ema.update()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The averages."""
+        return self.ema.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The averages of an earlier run."""
+        self.ema.load_state_dict(state_dict)
+
+
+class Saving(Stepwise):
+    """Writes the checkpoint that `resume` goes on from, whole or not at all; also when somebody wants to stop.
+
+    Args:
+        run: whose checkpoint it is.
+        every: steps between two.
+        wish: whether to stop; training then ends after the step, and the checkpoint holds it.
+    """
+
+    def __init__(self, run: Run, every: int, wish: Wish) -> None:
+        super().__init__()
+        self.run, self.every, self.wish = run, every, wish
+
+    def after(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Saves every so many steps."""
+        if trainer.global_step % self.every == 0 or self.wish.stop:
+            with atomic_path(self.run.checkpoint) as temporary:
+                trainer.save_checkpoint(temporary)
+        trainer.should_stop = trainer.should_stop or self.wish.stop
+
+
+class Watching(Stepwise):
+    """Logs losses, looks at held-out data, draws samples, moves the progress bar.
+
+    Args:
+        run: where lines are logged.
+        stage: their stage.
+        settings: how often.
+        ema: held-out looks and samples are of the averaged weights.
+        check: held-out figures, and a word about them for the progress bar.
+        draw: draws a sample grid of this step; None draws none.
+        progress: the bar.
+    """
+
+    def __init__(
+        self, run: Run, stage: str, settings: Training, ema: Ema,
+        check: Callable[[], tuple[dict[str, float], str]], draw: Callable[[int], None] | None, progress: StageProgress,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.run, self.stage, self.settings, self.ema = run, stage, settings, ema
+        self.check, self.draw, self.progress = check, draw, progress
+
+    def after(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Whatever is due after this step."""
+        step, settings = trainer.global_step, self.settings
+        if not trainer.is_global_zero:
+            return
+        if step % settings.log_every == 0 or step == settings.steps:
+            losses = {name: value.item() for name, value in module.losses.items()}
+            rate = trainer.optimizers[0].param_groups[0]["lr"]
+            self.run.log(step, {f"train/{k}": v for k, v in losses.items()} | {"train/lr": rate}, self.stage)
+        note = ""
+        if step % settings.check_every == 0 or step == settings.steps:
+            figures, note = self._with_averages(module)
+            self.run.log(step, figures, self.stage)
+        if self.draw is not None and settings.sample_every and step % settings.sample_every == 0:
+            with self.ema.swapped():
+                module.eval()
+                self.draw(step)
+                module.train()
+        self.progress.advance(step, note)
+
+    def _with_averages(self, module: pl.LightningModule) -> tuple[dict[str, float], str]:
+        with self.ema.swapped():
+            module.eval()
+            found = self.check()
+            module.train()
+        return found

@@ -1,0 +1,48 @@
+"""Stage 2 as a Lightning module: a generator learns to draw what the tokenizer made of the data."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from hybridgen.model import HybridModel
+from hybridgen.nn.draws import Draws, keyed
+from hybridgen.training.optimiser import lr_share, make_optimiser
+from hybridgen.training.settings import Training
+from hybridgen.types import Tokens
+
+
+class GeneratorModule(pl.LightningModule):
+    """Thin: the loss is the model's own. The tokenizer is frozen and its work was done beforehand.
+
+    Args:
+        model: what is trained.
+        settings: of this stage.
+        seed: keys every draw.
+    """
+
+    def __init__(self, model: HybridModel, settings: Training, seed: int) -> None:
+        super().__init__()
+        self.model, self.settings, self.seed = model, settings, seed
+        self.losses: dict[str, Tensor] = {}
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        """The loss of cached tokens: `batch["latent"]`, `batch["codes0"]`…, `batch["label"]`."""
+        key = self.seed, "generator", batch["index"]
+        torch.manual_seed(keyed(*key, "dropout", self.global_rank).initial_seed())  # so that resuming saves no state
+        rng = Draws(*key, rank=self.global_rank, world=self.trainer.world_size)
+        self.losses = self.model.loss(cached_tokens(batch), batch, rng)
+        return self.losses["loss"]
+
+    def configure_optimizers(self) -> Any:
+        """AdamW; the learning rate follows `lr_share` a step."""
+        optimiser = make_optimiser(self.model, self.settings)
+        shape = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: lr_share(step, self.settings))
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": shape, "interval": "step"}}
+
+
+def cached_tokens(batch: dict[str, Any]) -> Tokens:
+    """The tokens of a batch of cached columns."""
+    count = sum(name.startswith("codes") for name in batch)
+    return Tokens(batch["latent"], [batch[f"codes{s}"].long() for s in range(count)])

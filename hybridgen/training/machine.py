@@ -1,0 +1,35 @@
+"""Where and in which precision to compute."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from hybridgen.errors import UserError
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A device and a precision; `lightning` is the precision in Lightning's words."""
+
+    device: torch.device
+    precision: Literal["fp32", "bf16"]
+
+    @property
+    def lightning(self) -> Literal["32-true", "bf16-mixed"]:
+        """Lightning's name of the precision (fp16 on a CPU would silently become bf16, so it is not offered)."""
+        return "bf16-mixed" if self.precision == "bf16" else "32-true"
+
+    def __str__(self) -> str:
+        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "CPU"
+        return f"{name}, {self.precision}" + (f", {torch.get_num_threads()} threads" if name == "CPU" else "")
+
+
+def choose(device: str, precision: str) -> Machine:
+    """The machine of a config's `device` and `precision`; auto takes a GPU if there is one, bf16 where it is native."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("device: 'cuda', but torch sees no GPU here; use device=auto or device=cpu")
+    name = "cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu"
+    native = torch.cuda.is_bf16_supported() if name == "cuda" else torch.cpu._is_avx512_bf16_supported()
+    chosen: Literal["fp32", "bf16"] = "bf16" if precision == "bf16" or (precision == "auto" and native) else "fp32"
+    return Machine(torch.device(name), chosen)

@@ -1,0 +1,95 @@
+"""One stage of training: a module, its batches, and everything that makes it safe to kill."""
+
+import logging
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytorch_lightning as pl
+import torch
+
+from hybridgen.runs import Run
+from hybridgen.training.batches import Batches, Source
+from hybridgen.training.callbacks import Averaging, Saving, Watching
+from hybridgen.training.ema import Ema
+from hybridgen.training.interrupt import watched
+from hybridgen.training.machine import Machine
+from hybridgen.training.progress import StageProgress
+from hybridgen.training.settings import Training
+
+
+@dataclass
+class Stage:
+    """What a stage is called, where it writes, what it looks at."""
+
+    name: str  # tokenizer | generator
+    title: str  # for people
+    run: Run
+    settings: Training
+    machine: Machine
+    seed: int
+    check: Callable[[], tuple[dict[str, float], str]]
+    draw: Callable[[int], None] | None = None
+
+
+def fit(stage: Stage, module: pl.LightningModule, source: Source) -> Ema:
+    """Trains to the last step, going on from the run's checkpoint if there is one; the module ends with averaged weights.
+
+    A resumed run takes the same steps as an unbroken one: batches and draws depend on the step alone.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, once the step is finished and a checkpoint is written.
+    """
+    settings, ckpt = stage.settings, stage.run.checkpoint
+    ema = Ema(module, settings.ema)
+    done = _steps_in(ckpt) if ckpt.exists() else 0
+    stage.run.rewind(stage.name, done)
+    progress = StageProgress(stage.title, settings.steps, done)
+    watching = Watching(stage.run, stage.name, settings, ema, stage.check, stage.draw, progress)
+    with warnings.catch_warnings(), watched() as wish:
+        _quiet()
+        trainer = _trainer(stage, [Averaging(ema), Saving(stage.run, settings.save_every, wish), watching])
+        start, part = done * settings.accumulate, settings.batch // settings.accumulate
+        batches = Batches(source, part, stage.seed, start, rank=trainer.global_rank, world=trainer.world_size)
+        try:
+            trainer.fit(module, train_dataloaders=batches, ckpt_path=str(ckpt) if done else None, weights_only=True)
+        finally:
+            progress.close()
+    if wish.stop:
+        raise KeyboardInterrupt
+    ema.copy_to_live()
+    return ema
+
+
+def _trainer(stage: Stage, callbacks: list[pl.Callback]) -> pl.Trainer:
+    settings = stage.settings
+    return pl.Trainer(
+        max_steps=settings.steps,
+        max_epochs=-1,
+        accelerator="gpu" if stage.machine.device.type == "cuda" else "cpu",
+        devices=1,
+        precision=stage.machine.lightning,
+        gradient_clip_val=settings.clip or None,
+        accumulate_grad_batches=settings.accumulate,
+        callbacks=callbacks,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        default_root_dir=str(stage.run.path),
+    )
+
+
+def _steps_in(ckpt: object) -> int:
+    """Optimiser steps that a checkpoint holds."""
+    return int(torch.load(str(ckpt), map_location="cpu", weights_only=True)["global_step"])
+
+
+def _quiet() -> None:
+    """Silences what the libraries say at every fit; called inside `catch_warnings`."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*GPU available but not used.*")

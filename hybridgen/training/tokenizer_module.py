@@ -1,0 +1,43 @@
+"""Stage 1 as a Lightning module: a tokenizer learns to rebuild pictures."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from hybridgen.nn.draws import Draws
+from hybridgen.tokenizers.base import Tokenizer
+from hybridgen.training.batches import mirrored, to_unit
+from hybridgen.training.optimiser import lr_share, make_optimiser
+from hybridgen.training.settings import Training
+
+
+class TokenizerModule(pl.LightningModule):
+    """Thin: the loss is the tokenizer's own.
+
+    Args:
+        tokenizer: what is trained.
+        settings: of this stage.
+        seed: keys every draw.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, settings: Training, seed: int) -> None:
+        super().__init__()
+        self.tokenizer, self.settings, self.seed = tokenizer, settings, seed
+        self.losses: dict[str, Tensor] = {}
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        """The loss of bytes `batch["x"]` (B, X, *size)."""
+        index = batch["index"]
+        rng = Draws(self.seed, "tokenizer", index, rank=self.global_rank, world=self.trainer.world_size)
+        self.tokenizer.schedule(self.global_step / self.settings.steps)
+        x = to_unit(batch["x"])
+        self.losses = self.tokenizer.loss(mirrored(x, rng) if self.settings.flip else x, rng)
+        return self.losses["loss"]
+
+    def configure_optimizers(self) -> Any:
+        """AdamW; the learning rate follows `lr_share` a step."""
+        optimiser = make_optimiser(self.tokenizer, self.settings)
+        shape = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: lr_share(step, self.settings))
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": shape, "interval": "step"}}

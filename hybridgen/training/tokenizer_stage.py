@@ -1,0 +1,92 @@
+"""Stage 1: the tokenizer that an experiment asks for, trained once however many experiments ask for it."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from hybridgen.assemble import assemble_model
+from hybridgen.checkpoint import describe, read_weights, save
+from hybridgen.config import Composed
+from hybridgen.data.base import Data
+from hybridgen.files import lock
+from hybridgen.nn.draws import keyed
+from hybridgen.runs import TOKENIZERS, Run
+from hybridgen.tokenizers.base import Tokenizer
+from hybridgen.training.batches import Source, to_unit
+from hybridgen.training.held_out import tokenizer_figures
+from hybridgen.training.machine import Machine
+from hybridgen.training.settings import Training
+from hybridgen.training.stage import Stage, fit
+from hybridgen.training.tokenizer_module import TokenizerModule
+
+FORMAT = 1  # raise it when the same config begins to train another tokenizer
+MEASURED_ON = 2000  # pictures
+
+
+def tokenizer_key(composed: Composed, data: Data, machine: Machine) -> dict[str, Any]:
+    """Everything that decides which tokenizer comes out; where the data lies does not."""
+    config = composed.config
+    about = {name: value for name, value in config["data"].items() if name != "root"}
+    return {
+        "format": FORMAT,
+        "data": about | {"fingerprint": data.fingerprint()},
+        "tokenizer": config["model"]["tokenizer"],
+        "training": config["train"]["tokenizer"],
+        "seed": config["seed"],
+        "precision": machine.precision,
+    }
+
+
+def obtain_tokenizer(
+    composed: Composed, data: Data, machine: Machine, root: Path, say: Callable[[str], None]
+) -> tuple[Tokenizer, Run]:
+    """The trained tokenizer and the folder it lies in, runs/tokenizers/<hash>/.
+
+    Whoever comes first trains it under a lock; others wait, and if the first one dies, the next goes on from its
+    checkpoint.
+    """
+    key = tokenizer_key(composed, data, machine)
+    name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+    torch.manual_seed(keyed(composed.config["seed"], "tokenizer weights").initial_seed())
+    tokenizer = assemble_model(composed, data.spec).tokenizer
+    folder = root / TOKENIZERS / name
+    with lock(folder / ".lock", waiting=say):
+        run = Run.at(folder, key, {})
+        if not run.model.exists():
+            _train(tokenizer, run, composed, data, machine)
+            run.finish()
+    read_weights(run.model, tokenizer)
+    return tokenizer.to(machine.device).eval().requires_grad_(False), run
+
+
+def _train(tokenizer: Tokenizer, run: Run, composed: Composed, data: Data, machine: Machine) -> None:
+    node, seed = composed.config["train"]["tokenizer"], composed.config["seed"]
+    pictures = data.load("train").x
+    run.resume()
+    if node is not None:
+        settings = Training(**node)
+        held_out = to_unit(data.load("valid").x[:500])
+        title = f"stage 1  tokenizer {composed.config['model']['tokenizer']['card']}"
+        module = TokenizerModule(tokenizer, settings, seed)
+        stage = Stage("tokenizer", title, run, settings, machine, seed, _look(module, held_out))
+        fit(stage, module, Source({"x": pictures}))
+    tokenizer.cpu().eval()
+    tokenizer.measure(to_unit(pictures[:MEASURED_ON]))
+    save(run.model, tokenizer, describe("tokenizer", composed.config, data.spec))
+
+
+def _look(module: pl.LightningModule, x: torch.Tensor) -> Callable[[], tuple[dict[str, float], str]]:
+    def check() -> tuple[dict[str, float], str]:
+        figures = tokenizer_figures(module.tokenizer, x.to(module.device))
+        if "held_out/psnr_codes" not in figures:
+            return figures, f"PSNR {figures['held_out/psnr_latent']:.1f} dB"
+        codes, full, share = (figures[f"held_out/{k}"] for k in ("psnr_codes", "psnr_latent", "residual_share"))
+        word = f"PSNR codes {codes:.1f} dB, with residual {full:.1f} dB, residual carries {100 * share:.0f} % of the variance"
+        return figures, word
+
+    return check
