@@ -35,3 +35,5 @@ assert "site-packages" in hybridgen.__file__, hybridgen.__file__
 images = hybridgen.load(sys.argv[1]).sample(labels=[3, 5], seed=0, head_steps=2)
 print("sampled", tuple(images.shape))
 PYTHON
+hybridgen sample demo --count 2 --out drawn
+ls drawn

@@ -7,6 +7,7 @@ set), `classes` (how many), `tokens` (what the tokenizer makes), `width` (of the
 from collections.abc import Mapping
 from typing import Any
 
+from hybridgen.composing.values import as_tuple
 from hybridgen.config import Composed
 from hybridgen.data.base import Data
 from hybridgen.errors import UserError
@@ -16,7 +17,6 @@ from hybridgen.samplers.sampler import Sampler
 from hybridgen.schema import TREE, children, join
 from hybridgen.signature import read
 from hybridgen.types import DataSpec
-from hybridgen.values import as_tuple
 
 
 def assemble_data(composed: Composed) -> Data:
@@ -37,7 +37,8 @@ def assemble_model(composed: Composed, data: DataSpec) -> HybridModel:
     code_head = assemble_part(composed, "model.code_head", offered)
     residual_head = assemble_part(composed, "model.residual_head", offered)
     parts = (tokenizer, conditioner, order, backbone, code_head, residual_head)
-    return _placed(composed, "model", HybridModel, *parts, **_settings(composed, "model"))
+    model: HybridModel = _placed(composed, "model", HybridModel, *parts, **_settings(composed, "model"))
+    return model
 
 
 def assemble_sampler(composed: Composed) -> Sampler:

@@ -10,13 +10,13 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from hybridgen.experiments import find_experiment, read_experiment
-from hybridgen.merge import check_texts, merge
-from hybridgen.overrides import read_overrides
+from hybridgen.composing.experiments import find_experiment, read_experiment
+from hybridgen.composing.merge import check_texts, merge
+from hybridgen.composing.overrides import read_overrides
+from hybridgen.composing.resolve import resolve, where
+from hybridgen.composing.yaml_text import Layer, Place
 from hybridgen.paths import experiments_folder
 from hybridgen.registry import Registry
-from hybridgen.resolve import resolve, where
-from hybridgen.yaml_text import Layer, Place
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,18 @@ def from_dict(config: Mapping[str, Any], registries: Sequence[Path] = (), name: 
     registry = Registry(registries)
     layer = Layer(copy.deepcopy(dict(config)), {"": Place(name, stored=True)})
     resolved = resolve(layer, registry, stored=True)
+    return Composed(name, resolved.values, {}, resolved.places, registry)
+
+
+def with_overrides(
+    config: Mapping[str, Any], overrides: Sequence[str], registries: Sequence[Path] = (), name: str = "stored config"
+) -> Composed:
+    """A stored config with overrides on top, checked like `from_dict`."""
+    registry = Registry(registries)
+    given = read_overrides(overrides)
+    check_texts(given)
+    stored = Layer(copy.deepcopy(dict(config)), {"": Place(name, stored=True)})
+    resolved = resolve(_stacked([stored, given]), registry, stored=True)
     return Composed(name, resolved.values, {}, resolved.places, registry)
 
 

@@ -18,11 +18,11 @@ from types import ModuleType
 from typing import Any
 from zlib import crc32
 
+from hybridgen.composing.source import find_spec
+from hybridgen.composing.yaml_text import Layer, Place, read_file
 from hybridgen.errors import UserError, unknown
 from hybridgen.paths import registry_folder, shown
 from hybridgen.schema import CONTRACTS
-from hybridgen.source import find_spec
-from hybridgen.yaml_text import Layer, Place, read_file
 
 GROUP = "hybridgen.registry"
 FIELDS = ("target", "summary", "paper", "options", "dims")
@@ -165,7 +165,8 @@ class Registry:
             print(f"importing {shown(path)} (named by {named_by})", file=sys.stderr)
             name = f"hybridgen_part_{path.stem}_{crc32(str(path).encode()):x}"
             spec = importlib.util.spec_from_file_location(name, path)
-            assert spec is not None and spec.loader is not None, "a .py file has a loader"
+            assert spec is not None, "a .py file has a loader"
+            assert spec.loader is not None, "a .py file has a loader"
             module = importlib.util.module_from_spec(spec)
             sys.modules[name] = module  # dataclasses look their module up
             try:

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Final, Literal, Union
 
 import annotated_types
 
+from hybridgen.composing.source import Module, locate
 from hybridgen.errors import UserError, unknown
 from hybridgen.paths import shown
 from hybridgen.schema import CONTRACTS
-from hybridgen.source import Module, locate
 
 PLAIN: Final = {"int": int, "float": float, "bool": bool, "str": str}
 RANGES: Final = {name: getattr(annotated_types, name) for name in ("Ge", "Gt", "Le", "Lt")}
@@ -167,7 +167,7 @@ def _union(left: Any, right: Any) -> Any:
         if other is not None:
             raise ValueError("a part cannot be mixed with another type")
         return _Slot(slot.slot, nullable=True)
-    return Union[left, right]  # noqa: UP007: built from values
+    return Union[left, right]  # noqa: UP007 - built from values
 
 
 def _generic(module: Module, node: ast.expr, outer: str, inner: list[ast.expr]) -> Any:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from hybridgen.cli import VERBS
 from hybridgen.diffusion.solvers import Euler
 from hybridgen.nn.draws import Draws, keyed
 from hybridgen.types import TokenSpec
@@ -29,8 +30,11 @@ def blocks(page):
 def commands(page):
     """The commands of a page that start with `make` or `hybridgen`, in code blocks or between backticks."""
     text = page.read_text(encoding="utf-8")
-    shown = re.findall(r"^(?: {4}|)((?:make|hybridgen) [^\n`]+)$|`((?:make|hybridgen) [^`\n]+)`", text, re.MULTILINE)
-    return [shlex.split(a or b, comments=True) for a, b in shown]
+    fenced = "".join(re.findall(r"^```sh.*?\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+    shown = re.findall(r"^((?:make|hybridgen) .+)$", fenced, re.MULTILINE)
+    shown += re.findall(r"^ {4}((?:make|hybridgen) .+)$", text, re.MULTILINE)
+    shown += re.findall(r"`((?:make|hybridgen) [^`\n]+)`", text)
+    return [shlex.split(line, comments=True) for line in shown]
 
 
 COMMANDS = [command for page in PAGES for command in commands(page)]
@@ -99,12 +103,12 @@ def test_the_component_trains_and_reloads(tmp_path):
         (tmp_path / name).write_text(page[name])
     for line in page["commands"].splitlines():
         _, *arguments = shlex.split(line)
-        extra = {"train": SHORT, "check": [], "sample": ["-n", "2"]}[arguments[0]]
+        extra = {"train": SHORT, "check": [], "sample": ["--count", "2"]}[arguments[0]]
         done = hybridgen(*arguments, *extra, cwd=tmp_path)
         assert done.returncode == 0, f"{line}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
     run = next((tmp_path / "runs/my_experiment").glob("*/model.safetensors")).parent
     assert list(run.rglob("*.png")), "sample draws pictures"
-    refused = hybridgen("sample", "my_experiment", "-n", "1", cwd=tmp_path)
+    refused = hybridgen("sample", "my_experiment", "--count", "1", cwd=tmp_path)
     assert refused.returncode == 2, "a stored run must not import a file on its own"
     assert "--registry" in refused.stderr
 
@@ -112,11 +116,11 @@ def test_the_component_trains_and_reloads(tmp_path):
 def test_commands_exist():
     """Every `make` target and every verb that a page names."""
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    verbs = {p.stem for p in (ROOT / "hybridgen/cli").glob("*.py")}
     assert {c[1] for c in COMMANDS if c[0] == "make"} <= targets
-    named = {c[1] for c in COMMANDS if c[0] == "hybridgen" and c[1].isalpha()}
-    assert named
-    assert {verb for verb in named if verb not in verbs and f"{verb}_" not in verbs} == set()
+    named = {c[1] for c in COMMANDS if c[0] == "hybridgen"}
+    assert named, "no command found"
+    assert {word for word in named if word.isalpha()} <= set(VERBS)
+    assert [verb for verb in VERBS if not (ROOT / f"hybridgen/cli/{verb}.py").is_file()] == []
 
 
 SETTINGS = sorted(

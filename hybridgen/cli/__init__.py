@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     A verb that is stopped by Ctrl-C may raise `KeyboardInterrupt("how to go on")`.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
+    words = [*(sys.argv[1:] if argv is None else argv)]  # never `list`: in this package that is a verb, once imported
     try:
         return _run(words)
     except UserError as error:
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
 
 
-def _run(words: list[str]) -> int:
+def _run(words: Sequence[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         print(_help())
         return 0 if words else 2
@@ -77,7 +77,7 @@ def _run(words: list[str]) -> int:
     return code
 
 
-def _version(rest: list[str]) -> int:
+def _version(rest: Sequence[str]) -> int:
     if rest:
         version = importlib.import_module("hybridgen.cli.version")
         code: int = version.run(rest)

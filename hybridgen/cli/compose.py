@@ -1,12 +1,15 @@
-"""`hybridgen compose`: an experiment with all its defaults written out. Checks everything, imports and writes nothing."""
+"""`hybridgen compose`: an experiment with all its defaults written out.
+
+Checks everything, imports and writes nothing.
+"""
 
 import argparse
 import json
 from pathlib import Path
 
 from hybridgen.cli import VERBS
+from hybridgen.composing.yaml_text import write
 from hybridgen.config import compose
-from hybridgen.yaml_text import write
 
 SUMMARY = VERBS["compose"]
 

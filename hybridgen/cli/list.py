@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from hybridgen.cli import VERBS
+from hybridgen.composing.experiments import experiment_names
+from hybridgen.composing.yaml_text import Place
 from hybridgen.errors import UserError, unknown
-from hybridgen.experiments import experiment_names
 from hybridgen.registry import Card, Registry
-from hybridgen.yaml_text import Place
 
 SUMMARY = VERBS["list"]
 HERE = Place("hybridgen list")
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _cards(registry: Registry, slot: str, with_options: bool) -> dict[str, Any]:
-    cards = {}
+    cards: dict[str, dict[str, Any]] = {}
     for name in registry.names(slot):
         card = registry.card(slot, name, HERE)
         cards[name] = {"summary": card.summary, "paper": list(card.paper), "target": card.target}
@@ -48,8 +48,8 @@ def _cards(registry: Registry, slot: str, with_options: bool) -> dict[str, Any]:
 
 
 def _options(registry: Registry, card: Card) -> dict[str, Any]:
+    from hybridgen.composing.values import as_list, described
     from hybridgen.signature import Built, Required, read
-    from hybridgen.values import as_list, described
 
     described_options = {}
     for option in read(card.target).options.values():

@@ -14,14 +14,17 @@ SUMMARY = "send runs to MLflow (after an outage)"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's own arguments."""
-    verbs = parser.add_subparsers(dest="what", required=True, metavar="sync")
-    sync = verbs.add_parser("sync", help="send what MLflow has not got yet")
-    sync.add_argument(
+    parser.add_argument("what", choices=["sync"], help="send what MLflow has not got yet")
+    parser.add_argument(
         "names", nargs="+", metavar="RUN", help="run folder, experiment/run, or experiment (its latest run)"
     )
-    sync.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="the runs folder (default: runs)")
-    sync.add_argument("--uri", help="MLflow tracking URI (default: the run's own, else mlflow.db in the runs folder)")
-    sync.add_argument("--follow", type=int, metavar="PID", help="go on until this process, which trains the run, ends")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs"), metavar="DIR", help="the runs folder (default: runs)"
+    )
+    parser.add_argument("--uri", help="MLflow tracking URI (default: the run's own, else mlflow.db in the runs folder)")
+    parser.add_argument(
+        "--follow", type=int, metavar="PID", help="go on until this process, which trains the run, ends"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -53,5 +53,5 @@ class Embedded(Data):
         except OSError:
             raise UserError(f"{self.file}: the embedded set is missing; install hybridgen again") from None
         if file_hash(content) != _SHA256[self.name]:
-            raise UserError(f"{self.file}: not the file that was shipped (its SHA-256 differs); install hybridgen again")
+            raise UserError(f"{self.file}: not the file that was shipped (another SHA-256); install hybridgen again")
         return content

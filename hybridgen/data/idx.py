@@ -26,7 +26,8 @@ def read_idx(file: Path, dims: int) -> UInt8[Tensor, "..."]:
     content, place = _content(file)
     expected = bytes((0, 0, _BYTES, dims))
     if content[:4] != expected:
-        raise UserError(f"{place}: not an idx file of {dims} dimensions: it begins with {content[:4].hex(' ') or 'nothing'}")
+        begin = content[:4].hex(" ") or "nothing"
+        raise UserError(f"{place}: not an idx file of {dims} dimensions: wrong magic, it begins with {begin}")
     start = 4 + 4 * dims
     if len(content) < start:
         raise UserError(f"{place}: cut off inside the header")
@@ -34,7 +35,8 @@ def read_idx(file: Path, dims: int) -> UInt8[Tensor, "..."]:
     count = int(np.prod(shape, dtype=object))
     if len(content) - start != count:
         each = max(1, count // max(1, shape[0]))
-        raise UserError(f"{place}: the header announces {shape[0]} items, {(len(content) - start) / each:.4g} are there")
+        there = (len(content) - start) / each
+        raise UserError(f"{place}: the header announces {shape[0]} items, {there:.4g} are there")
     return torch.from_numpy(np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape).copy())
 
 

@@ -4,6 +4,7 @@ Orientation by EXIF, 16-bit grey scaled (Pillow would clip it), CMYK and palette
 Resizing is antialiased; a picture that is not square is cropped in its centre.
 """
 
+import contextlib
 import io
 import warnings
 from collections.abc import Iterable
@@ -18,7 +19,9 @@ from torch import Tensor
 
 from hybridgen.errors import UserError
 
-SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".jp2", ".avif", ".pgm", ".ppm"])
+SUFFIXES = frozenset(
+    [".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".jp2", ".avif", ".pgm", ".ppm"]
+)
 MOST_PIXELS = 64_000_000  # larger than any camera's picture worth resizing to a training size; far below a bomb's
 _NAMED = 10  # how many bad files one report names
 _DEEP_GREY = ("I", "I;16", "I;16B", "I;16L", "I;16N")
@@ -64,10 +67,8 @@ def upright(image: Image.Image, channels: int, place: str) -> Image.Image:
     """The picture turned by its EXIF tag, flattened onto white, mode L or RGB."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        try:
+        with contextlib.suppress(Exception):  # a damaged EXIF block can raise anything; the stored orientation stands
             image = ImageOps.exif_transpose(image)
-        except Exception:
-            pass
     if image.mode == "F":
         raise UserError(f"{place}: floating-point pixels are not supported; store 8 or 16 bits")
     if image.mode in _DEEP_GREY:

@@ -1,5 +1,6 @@
 """The usual image sets through torchvision: Fashion-MNIST, CIFAR-10, EuroSAT, from disk or by download."""
 
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -68,7 +69,8 @@ class FashionMNIST(Data):
         if len(x) != len(labels) or tuple(x.shape[1:]) != self.spec.size:
             raise UserError(f"{folder}: {stem}: {tuple(x.shape)} pictures and {len(labels)} labels do not fit")
         if len(labels) and int(labels.max()) >= len(self.spec.classes):
-            raise UserError(f"{folder}: {stem}: label {int(labels.max())} is not one of {len(self.spec.classes)} classes")
+            known = len(self.spec.classes)
+            raise UserError(f"{folder}: {stem}: label {int(labels.max())} is not one of {known} classes")
         return Examples(rearrange(x, "n h w -> n 1 h w"), labels)
 
 
@@ -184,5 +186,5 @@ def _raw(root: Path) -> Path | None:
     return None
 
 
-def _download(kind: type[datasets.FashionMNIST] | type[datasets.CIFAR10] | type[datasets.EuroSAT]):
+def _download(kind: Callable[..., object]) -> Callable[[Path], object]:
     return lambda folder: kind(str(folder), download=True)

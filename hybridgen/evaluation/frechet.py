@@ -31,7 +31,7 @@ class Moments:
 
 
 class Frechet(Metric):
-    """`frechet`, its bootstrap interval, `frechet_bias`, `frechet_floor` (real pictures drawn instead), `frechet_infinity`.
+    """Four figures: `frechet`, its predicted `frechet_bias`, `frechet_floor` of real pictures, `frechet_infinity`.
 
     Args:
         allow_few: measure even with no more pictures than features, where covariances are singular.
@@ -65,7 +65,7 @@ class Frechet(Metric):
         if count <= features and not self.allow_few:
             raise UserError(
                 f"metrics.samples: a Fréchet distance over {features} features needs more than {features} pictures;"
-                f" {side}: {count}\n  draw more, or metrics.allow_few=true to have the (meaningless) figure all the same"
+                f" {side}: {count}\n  take more, or ask for the card frechet_few to have the (meaningless) figure"
             )
 
 

@@ -16,7 +16,7 @@ from einops import reduce
 from jaxtyping import Float, Shaped, UInt8
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from hybridgen.data.base import Data
 from hybridgen.errors import UserError
@@ -61,6 +61,14 @@ class Judge(nn.Module):
         centred = (x.float() - self.mean.view(scale)) / self.std.view(scale)
         features = reduce(self.blocks(centred), "b f ... -> b f", "mean")
         return features, self.head(features)
+
+    def initialise(self, rng: Generator) -> None:
+        """Draw fresh weights: convolutions as for ReLU (He), the linear layer small."""
+        for block in self.blocks.children():
+            conv = next(block.children())
+            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu", generator=rng)
+        nn.init.normal_(self.head.weight, std=FEATURES**-0.5, generator=rng)
+        nn.init.zeros_(self.head.bias)
 
     def fit_scale(self, x: UInt8[Tensor, "N X *size"]) -> None:
         """Measure mean and deviation of the training pictures, by channel."""

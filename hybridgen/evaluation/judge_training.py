@@ -54,14 +54,12 @@ def train_judge(
     if len(spec.classes) < 2:
         raise UserError(f"{name}: a judge learns to tell classes apart; these data have {len(spec.classes)}")
     train, valid = data.load("train"), data.load("valid")
-    with torch.random.fork_rng(devices=[]):  # initial weights are the one use of the global generator
-        torch.manual_seed(how.seed)
+    with torch.random.fork_rng(devices=[]):  # building draws weights that `initialise` then replaces
         net = Judge(spec)
+    net.initialise(keyed(how.seed, "judge", "weights"))
     net.fit_scale(train.x)
     steps = how.epochs * (len(train.x) // how.batch)
-    optimizer = torch.optim.SGD(
-        net.parameters(), lr=how.lr, momentum=0.9, nesterov=True, weight_decay=how.weight_decay
-    )
+    optimizer = torch.optim.SGD(net.parameters(), lr=how.lr, momentum=0.9, nesterov=True, weight_decay=how.weight_decay)
     cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, how.lr, total_steps=max(steps, 2))
     best, kept = -1.0, net.state_dict()
     for epoch in range(how.epochs):

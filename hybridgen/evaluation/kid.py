@@ -17,7 +17,7 @@ _BLOCKS = 10
 _MOST = 5000  # pictures a side: kernels of 5,000 x 5,000 in float64 take 200 MB
 
 
-class Kid(Metric):
+class KernelDistance(Metric):
     """`kid`, with the interval over ten disjoint blocks of pictures, and `kid_floor` (real pictures drawn instead)."""
 
     def measure(self, drawn: Sample, real: Real) -> Measured:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from hybridgen.assemble import assemble_model
+from hybridgen.assemble import assemble_model, assemble_settings
 from hybridgen.checkpoint import describe, read_about, read_weights, save
 from hybridgen.config import Composed
 from hybridgen.data.base import Data
@@ -18,7 +18,6 @@ from hybridgen.training.cache import encode_all
 from hybridgen.training.generator_module import GeneratorModule, cached_tokens
 from hybridgen.training.held_out import generator_losses
 from hybridgen.training.machine import Machine
-from hybridgen.training.settings import Training
 from hybridgen.training.stage import Stage, fit
 
 FITTED_ON = 2000  # pictures whose residual targets measure a head's normaliser
@@ -34,7 +33,7 @@ def train_generator(
     Args:
         draw: draws a sample grid of the model as it stands at a step.
     """
-    config, settings = composed.config, Training(**composed.config["train"]["generator"])
+    config, settings = composed.config, assemble_settings(composed, "train.generator")
     model = untrained(composed, tokenizer, data)
     if run.model.exists():
         read_weights(run.model, model)

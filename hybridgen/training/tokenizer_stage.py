@@ -9,7 +9,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from hybridgen.assemble import assemble_model
+from hybridgen.assemble import assemble_model, assemble_settings
 from hybridgen.checkpoint import describe, read_weights, save
 from hybridgen.config import Composed
 from hybridgen.data.base import Data
@@ -20,7 +20,6 @@ from hybridgen.tokenizers.base import Tokenizer
 from hybridgen.training.batches import Source, to_unit
 from hybridgen.training.held_out import tokenizer_figures
 from hybridgen.training.machine import Machine
-from hybridgen.training.settings import Training
 from hybridgen.training.stage import Stage, fit
 from hybridgen.training.tokenizer_module import TokenizerModule
 
@@ -69,7 +68,7 @@ def _train(tokenizer: Tokenizer, run: Run, composed: Composed, data: Data, machi
     pictures = data.load("train").x
     run.resume()
     if node is not None:
-        settings = Training(**node)
+        settings = assemble_settings(composed, "train.tokenizer")
         held_out = to_unit(data.load("valid").x[:500])
         title = f"stage 1  tokenizer {composed.config['model']['tokenizer']['card']}"
         module = TokenizerModule(tokenizer, settings, seed)

@@ -54,10 +54,18 @@ class Narrow(Path):
     reaches_zero = True
 
     def alpha(self, t):
-        return self._lambda(t).sigmoid().sqrt() if isinstance(t, torch.Tensor) else 1 / math.sqrt(1 + math.exp(-20 * (0.5 - t)))
+        return (
+            self._lambda(t).sigmoid().sqrt()
+            if isinstance(t, torch.Tensor)
+            else 1 / math.sqrt(1 + math.exp(-20 * (0.5 - t)))
+        )
 
     def sigma(self, t):
-        return (-self._lambda(t)).sigmoid().sqrt() if isinstance(t, torch.Tensor) else 1 / math.sqrt(1 + math.exp(20 * (0.5 - t)))
+        return (
+            (-self._lambda(t)).sigmoid().sqrt()
+            if isinstance(t, torch.Tensor)
+            else 1 / math.sqrt(1 + math.exp(20 * (0.5 - t)))
+        )
 
     def _lambda(self, t):
         return 20 * (0.5 - t)  # 2 lambda

@@ -11,8 +11,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import GrammarParseError, OmegaConfBaseException
 from omegaconf.grammar_parser import parse
 
+from hybridgen.composing.yaml_text import Layer, Place
 from hybridgen.errors import UserErrors, unknown
-from hybridgen.yaml_text import Layer, Place
 
 Number = int | float
 

@@ -133,7 +133,7 @@ class _Reader:
         if tag == "bool":
             return text.lower() == "true"
         try:
-            return int(text) if tag == "int" else float(_NOT_FINITE.get(text.lower(), text))
+            return int(text) if tag == "int" else float(_NOT_FINITE.get(text.lower()) or text)
         except ValueError:
             self._fail(node, f"the tag '{node.tag}' or the number '{text[:40]}' is not allowed; only plain values are")
 
@@ -188,6 +188,7 @@ def _dumper() -> Any:
     table = {letter: list(rules) for letter, rules in yaml.SafeDumper.yaml_implicit_resolvers.items()}
     for letter, rules in _resolvers().items():
         table[letter] = rules + table.get(letter, [])
-    dumper = type("Dumper", (yaml.SafeDumper,), {"yaml_implicit_resolvers": table, "ignore_aliases": lambda *_: True})
+    members = {"yaml_implicit_resolvers": table, "ignore_aliases": lambda *_: True}
+    dumper: Any = type("Dumper", (yaml.SafeDumper,), members)
     dumper.add_representer(list, lambda d, v: d.represent_sequence(f"{_TAG}seq", v, flow_style=True))
     return dumper

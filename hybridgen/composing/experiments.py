@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
+from hybridgen.composing.merge import check_texts
+from hybridgen.composing.yaml_text import Layer, read_file
 from hybridgen.errors import UserError, unknown
-from hybridgen.merge import check_texts
 from hybridgen.paths import experiments_folder, shown
-from hybridgen.yaml_text import Layer, read_file
-
-MOST_FILES = 100  # parents may fork; an experiment that reads more files than this is a mistake
 
 
 def experiment_names() -> list[str]:
@@ -60,9 +58,8 @@ def _read(path: Path, above: tuple[Path, ...], files: list[tuple[Path, Layer]]) 
         if parent in (*above, path):
             circle = " -> ".join(shown(p) for p in (*above, path, parent))
             raise UserError(f"{place}: extends: the files extend each other in a circle: {circle}")
-        _read(parent, (*above, path), files)
-    if len(files) >= MOST_FILES:
-        raise UserError(f"{shown(path)}: extends: more than {MOST_FILES} files are read; a parent forks too often")
+        if all(parent != file for file, _ in files):  # two parents may share theirs; it comes once, below both
+            _read(parent, (*above, path), files)
     files.append((path, layer))
 
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
+from hybridgen.composing.yaml_text import Layer, Place, read_value
 from hybridgen.errors import UserError, UserErrors
-from hybridgen.yaml_text import Layer, Place, read_value
 
 _KEY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 

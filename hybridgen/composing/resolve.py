@@ -7,15 +7,15 @@ Order of meaning: signature default < card options < experiment < command line. 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from hybridgen.composing.merge import check_texts, interpolate, merge
+from hybridgen.composing.values import accept, as_list, described, given
+from hybridgen.composing.yaml_text import Layer, Place
 from hybridgen.errors import UserError, UserErrors, unknown
-from hybridgen.merge import check_texts, interpolate, merge
 from hybridgen.registry import Card, Registry
 from hybridgen.schema import HEADS, TREE, children, join
 from hybridgen.signature import Built, Option, Required, Signature, read
-from hybridgen.values import accept, as_list, described, given
-from hybridgen.yaml_text import Layer, Place
 
-ABSENT: Final = object()  # not written at all, where null would be
+ABSENT: Final[Any] = object()  # not written at all, where null would be
 
 
 def resolve(layer: Layer, registry: Registry, *, stored: bool = False) -> Layer:
@@ -31,7 +31,7 @@ def resolve(layer: Layer, registry: Registry, *, stored: bool = False) -> Layer:
     if not stored:
         tree = work.interpolated(tree)
     work.check(tree)
-    if all(_at(tree, path) is None and not work.is_wrong(path) for path in HEADS):
+    if "model" not in work.wrong and all(_at(tree, path) is None and not work.is_wrong(path) for path in HEADS):
         work.say(HEADS[0], f"null, and so is {HEADS[1]}; a model needs at least one of the two")
     if work.messages:
         raise UserErrors(work.messages)
@@ -72,7 +72,7 @@ class _Resolution:
             return None
         if not isinstance(value, dict) and value is not ABSENT:
             return self.say(path, f"{given(value)}; needed: a mapping of its options")
-        values = {} if value is ABSENT else value
+        values: dict[str, Any] = {} if value is ABSENT else value
         below = children(path)
         options = {key: v for key, v in values.items() if key not in below}
         signature = self.signature(path, node.target)

@@ -1,0 +1,41 @@
+"""A trained model named on the command line, with overrides of what needs no training."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hybridgen.config import Composed
+from hybridgen.errors import UserError, unknown
+from hybridgen.runs import Run
+
+if TYPE_CHECKING:
+    from hybridgen.checkpoint import Trained
+
+FREE = ("sampler", "metrics", "data", "device", "tracking", "runs")  # what may change without training anew
+
+
+def open_model(
+    name: str, overrides: Sequence[str], runs: Path, registries: Sequence[Path]
+) -> "tuple[Composed, Trained]":
+    """The model and its config with the overrides applied.
+
+    Raises:
+        UserError: no such model, or an override of something that was trained.
+    """
+    from hybridgen.assemble import assemble_sampler
+    from hybridgen.checkpoint import load
+    from hybridgen.config import with_overrides
+    from hybridgen.training.machine import choose
+
+    file = Path(name) if Path(name).is_file() else Run.open(name, runs).model
+    if not file.exists():
+        raise UserError(f"{file}: this run has no weights yet; finish it with `hybridgen resume {file.parent}`")
+    for override in overrides:
+        key = override.split("=")[0].split(".")[0]
+        if key not in FREE:
+            raise UserError(unknown("key", override.split("=")[0], FREE, "trained model, what may change"))
+    trained = load(file, registries=registries)
+    composed = with_overrides(trained.config, overrides, registries, name=str(file))
+    trained.config, trained.sampler = composed.config, assemble_sampler(composed)
+    trained.model.to(choose(composed.config["device"], "fp32").device)
+    return composed, trained

@@ -1,0 +1,30 @@
+"""`hybridgen resume`: go on with a run where it was stopped or killed; the outcome is that of an unbroken run."""
+
+import argparse
+from pathlib import Path
+
+from hybridgen.cli import VERBS
+
+SUMMARY = VERBS["resume"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments that say which run."""
+    parser.add_argument("run", metavar="RUN", help="a run folder, experiment/run, or an experiment for its latest run")
+    parser.add_argument("--runs", metavar="DIR", type=Path, default=Path("runs"), help="folder of the runs")
+    parser.add_argument("--registry", metavar="DIR", type=Path, action="append", default=[], help="parts the run named")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Trains what is left, judges, prints the table."""
+    from hybridgen.cli.train import conducted
+    from hybridgen.config import Composed, from_dict
+    from hybridgen.runs import Run
+
+    found = Run.open(args.run, args.runs)
+    stored = from_dict(found.config, args.registry, name=str(found.path / "config.yaml"))
+    composed = Composed(found.experiment, stored.config, found.delta, stored.places, stored.registry)
+    with found.hold():
+        found.resume()
+    return conducted(composed, found, args.json)

@@ -1,0 +1,77 @@
+"""`hybridgen ui`: look at runs in MLflow."""
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+from hybridgen.errors import UserError, unknown
+from hybridgen.mlflow_server import Server, free_port, runs_page
+from hybridgen.runs import Run, experiments_in, runs_in
+from hybridgen.tracking import Tracking, store_uri, sync_pending
+
+SUMMARY = "open the MLflow pages of your runs"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's own arguments."""
+    parser.add_argument("experiment", nargs="?", metavar="EXPERIMENT", help="whose runs (default: the latest run's)")
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs"), metavar="DIR", help="the runs folder (default: runs)"
+    )
+    parser.add_argument(
+        "--port", type=int, default=5000, metavar="N", help="port (default: 5000, or the next free one)"
+    )
+    parser.add_argument("--uri", help="MLflow tracking URI: a server that runs already, or a database to serve")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until Ctrl-C. Exit code 0, or that of a server that ended by itself."""
+    if args.uri and args.uri.startswith(("http://", "https://")):
+        print(runs_page(args.uri.rstrip("/"), args.experiment))
+        return 0
+    if not 0 < args.port < 65536:
+        raise UserError(f"--port {args.port}: a port is a number from 1 to 65535")
+    experiment = _experiment(args.runs, args.experiment)
+    for late in sync_pending(args.runs, Tracking(uri=args.uri)):
+        print(f"sending what MLflow has not got yet: {late.experiment}/{late.name}", file=sys.stderr)
+    port = free_port(args.port)
+    if port != args.port:
+        print(f"port {args.port} is busy; using {port}", file=sys.stderr)
+    return _serve(Server(store_uri(args.runs, args.uri), args.runs.absolute() / "mlflow-artifacts", port), experiment)
+
+
+def _serve(server: Server, experiment: str) -> int:
+    previous = signal.signal(signal.SIGTERM, _as_interrupt)
+    try:
+        server.start(_waiting)
+        print(f"\r{'':60}\r{runs_page(server.url, experiment)}", flush=True)
+        print("Ctrl-C stops it.", file=sys.stderr)
+        return server.wait()
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return 0
+    finally:
+        server.stop()
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _experiment(root: Path, name: str | None) -> str:
+    """The experiment to show; an error when there is nothing to show."""
+    known = experiments_in(root)
+    if not known:
+        raise UserError(f"--runs {root}: no runs there. Name the folder by --runs DIR, or train: hybridgen train demo")
+    if name is None:
+        return max(known, key=lambda each: Run(runs_in(root / each)[-1]).info["started"])
+    if name not in known:
+        raise UserError(unknown("experiment", name, known, str(root)))
+    return name
+
+
+def _waiting(seconds: float) -> None:
+    print(f"\rMLflow is starting ... {seconds:.0f} s", end="", file=sys.stderr, flush=True)
+
+
+def _as_interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

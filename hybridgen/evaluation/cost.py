@@ -1,0 +1,40 @@
+"""What a model costs: parameters by part, and multiply-accumulates of any call."""
+
+from collections.abc import Callable
+
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+
+def parameters(model: nn.Module) -> dict[str, int]:
+    """Parameters of each direct part, trainable or not, and their sum as `total`, in which shared ones count once."""
+    counts = {name: _count(part) for name, part in model.named_children() if _count(part)}
+    own = sum(p.numel() for p in model.parameters(recurse=False))
+    return {**counts, **({"own": own} if own else {}), "total": _count(model)}
+
+
+def macs(call: Callable[[], object]) -> int:
+    """Multiply-accumulates of matrix products and convolutions in `call`; norms and activations are not counted.
+
+    Works on any device; on meta tensors nothing is computed. Attention is taken apart into its products, since
+    the counter knows no fused attention on the CPU and would count none of it.
+    """
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        call()
+    return counter.get_total_flops() // 2
+
+
+def macs_by_part(model: nn.Module, call: Callable[[], object]) -> dict[str, int]:
+    """`macs` of each direct part of `model` during `call`, and their sum with everything else as `total`."""
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        call()
+    top = type(model).__name__
+    by_module = {name: sum(flops.values()) // 2 for name, flops in counter.get_flop_counts().items()}
+    inner = (name for name, _ in model.named_children())
+    parts = {name: by_module.get(f"{top}.{name}", by_module.get(name, 0)) for name in inner}
+    return {**{name: count for name, count in parts.items() if count}, "total": by_module.get("Global", 0)}
+
+
+def _count(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())

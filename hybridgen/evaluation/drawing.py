@@ -1,0 +1,35 @@
+"""Pictures for judging: as bytes, with the class asked for."""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Int, UInt8
+from torch import Tensor
+
+from hybridgen.checkpoint import Trained
+
+
+def balanced_labels(count: int, classes: int) -> list[int]:
+    """Every class as often as every other, in turn."""
+    return [i % max(1, classes) for i in range(count)]
+
+
+def draw_pictures(
+    trained: Trained, count: int, seed: int, batch: int, advance: Callable[[int], None] | None = None, **settings: object
+) -> tuple[UInt8[Tensor, "N X *size"], Int[Tensor, " N"]]:
+    """`count` pictures of seeds `seed`, `seed` + 1, … in all classes alike, as bytes, with their labels.
+
+    `settings` change the sampler; `advance` is told how many are drawn.
+    """
+    labels, parts = balanced_labels(count, len(trained.data.classes)), []
+    for start in range(0, count, batch):
+        cut = labels[start : start + batch]
+        parts.append(rounded(trained.sample(cut, seed=seed + start, batch=batch, **settings)))
+        if advance is not None:
+            advance(start + len(cut))
+    return torch.cat(parts), torch.tensor(labels)
+
+
+def rounded(x: Tensor) -> UInt8[Tensor, "N X *size"]:
+    """[-1, 1] to bytes: what a file would hold is what is judged."""
+    return ((x.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu()

@@ -1,0 +1,104 @@
+"""A trained model judged whole: its tokenizer, its pictures with and without the residual, what it costs."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from hybridgen.checkpoint import Trained
+from hybridgen.data.base import Data
+from hybridgen.evaluation.cost import macs, parameters
+from hybridgen.evaluation.drawing import balanced_labels, draw_pictures, rounded
+from hybridgen.evaluation.evaluate import judge_pictures
+from hybridgen.evaluation.protocol import Figure, figure
+from hybridgen.evaluation.reconstruction import judge_reconstruction
+from hybridgen.evaluation.settings import Metrics
+from hybridgen.evaluation.timing import seconds_per_picture
+from hybridgen.provenance import model_hash
+from hybridgen.registry import Registry
+from hybridgen.tokenizers.rebuild import perplexity, rebuild
+
+TIMED = 100  # pictures a batch when a picture is timed
+Advance = Callable[[str, int, int], None]
+
+
+def judge_model(
+    trained: Trained, data: Data, settings: Metrics, *, registry: Registry | None = None, advance: Advance | None = None
+) -> dict[str, Figure]:
+    """All figures of a trained model; those of the same codes without the residual end in `_discrete`.
+
+    `advance(what, done, of)` is told how drawing goes.
+    """
+    facts = known_facts(trained)
+    figures = judge_tokenizer(trained, data, settings, facts)
+    figures |= _judge_drawn(trained, data, settings, facts, "", registry, advance)
+    if trained.model.residual_head is not None and trained.model.code_head is not None:
+        figures |= _judge_drawn(trained, data, settings, facts, "_discrete", registry, advance)
+    return figures | costs(trained, facts)
+
+
+def known_facts(trained: Trained) -> dict[str, Any]:
+    """What every protocol says of the model and the machine."""
+    device = trained.device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    return {
+        "data": trained.config["data"]["card"],
+        "model": model_hash(trained.path),
+        "weights": trained.about.get("weights", "ema"),
+        "precision": "fp32",
+        "device": name,
+    }
+
+
+def judge_tokenizer(trained: Trained, data: Data, settings: Metrics, facts: dict[str, Any]) -> dict[str, Figure]:
+    """PSNR (and LPIPS where its weights are at hand) on the test split, residual share, perplexities."""
+    examples, tokenizer = data.load("test"), trained.model.tokenizer
+    x = examples.x.float() / 127.5 - 1
+    parts = [rebuild(tokenizer, part.to(trained.device)) for part in x.split(settings.batch)]
+    full = torch.cat([rounded(part.full) for part in parts])
+    coarse = [rounded(part.discrete) for part in parts if part.discrete is not None]
+    measured = {}
+    if coarse:
+        weights = [len(part.full) / len(x) for part in parts]
+        measured["residual_share"] = sum(w * part.residual_share for w, part in zip(weights, parts, strict=True))
+        for s in range(len(tokenizer.spec.scales)):
+            codes = torch.cat([part.tokens.codes[s].cpu() for part in parts])
+            measured[f"perplexity/{s}"] = perplexity(codes, tokenizer.spec.vocab)
+    protocol = {**facts, "split": "test", "data_hash": data.fingerprint()}
+    perceptual = None
+    if settings.lpips is not None:
+        from hybridgen.evaluation.perceptual import Perceptual  # late: importing lpips takes seconds
+
+        perceptual = Perceptual(settings.lpips, device=trained.device)
+    discrete = torch.cat(coarse) if coarse else None
+    return judge_reconstruction(examples.x, discrete, full, protocol, measured=measured, perceptual=perceptual)
+
+
+def costs(trained: Trained, facts: dict[str, Any]) -> dict[str, Figure]:
+    """Parameters, multiply-accumulates and seconds a picture, decoding included."""
+    counted = {"kind": "counted", "model": facts["model"], "sampler": trained.config["sampler"]}
+    named = parameters(trained.model)
+    figures = {f"parameters/{k}": figure(v, {**counted, "metric": f"parameters of {k}"}) for k, v in named.items()}
+    products = macs(lambda: trained.sample([0], batch=1))
+    figures["macs"] = figure(products, {**counted, "metric": "multiply-accumulates a picture"})
+    said = {key: facts[key] for key in ("model", "precision", "device")} | {"sampler": trained.config["sampler"]}
+    labels = balanced_labels(TIMED, len(trained.data.classes))
+    return figures | {
+        "seconds_per_picture": seconds_per_picture(lambda n: trained.sample(labels[:n], batch=n), TIMED, said)
+    }
+
+
+def _judge_drawn(
+    trained: Trained, data: Data, settings: Metrics, facts: dict[str, Any], suffix: str,
+    registry: Registry | None, advance: Advance | None,
+) -> dict[str, Figure]:  # fmt: skip
+    changed = {"head_steps": 0} if suffix else {}
+    what = "codes alone" if suffix else "pictures"
+    told = None if advance is None else lambda done: advance(what, done, settings.samples)
+    pixels, labels = draw_pictures(trained, settings.samples, settings.seed, settings.batch, told, **changed)
+    seeds = f"{settings.seed}-{settings.seed + settings.samples - 1}"
+    protocol = {**facts, "sampler": {**trained.config["sampler"], **changed}, "seeds": seeds}
+    figures = judge_pictures(pixels, labels, data, settings, protocol, registry=registry, device=trained.device)
+    own = {name: value for name, value in figures.items() if not ((suffix and "_real" in name) or "floor" in name)}
+    shared = {} if suffix else {name: value for name, value in figures.items() if name not in own}
+    return {f"{name}{suffix}": value for name, value in own.items()} | shared

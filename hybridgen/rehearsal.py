@@ -1,0 +1,149 @@
+"""An experiment tried out on noise before anything is trained: shapes, sizes, time, memory, and what looks wrong."""
+
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from hybridgen.assemble import assemble_data, assemble_model, assemble_sampler, assemble_settings
+from hybridgen.config import Composed
+from hybridgen.evaluation.cost import parameters
+from hybridgen.model import Drawn, HybridModel
+from hybridgen.nn.draws import Draws, keyed
+from hybridgen.training.machine import Machine, choose
+from hybridgen.training.settings import Training
+from hybridgen.types import DataSpec, Tokens
+
+_TRIES = 3  # training steps that are timed, after one that is not
+_PER_PARAMETER = 20  # bytes of a trained parameter: weight, gradient, two moments, average
+
+
+@dataclass
+class Rehearsal:
+    """What was found. Seconds and bytes are estimates for this machine."""
+
+    parameters: dict[str, int]
+    shapes: list[tuple[str, str]]
+    seconds: dict[str, float]  # of each stage, in all
+    memory: int  # bytes that the larger stage needs, beside the data and the program
+    machine: str
+    warnings: list[str] = field(default_factory=list)
+
+
+def rehearse(composed: Composed) -> Rehearsal:
+    """Builds the experiment and takes a few steps of each stage on noise; nothing is kept or written."""
+    machine = choose(composed.config["device"], composed.config["precision"])
+    spec = assemble_data(composed).spec
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = assemble_model(composed, spec).to(machine.device)
+    stages = {name: assemble_settings(composed, f"train.{name}") for name in ("tokenizer", "generator")}
+    seconds, memory = {}, 0
+    for name, settings in stages.items():
+        if settings is not None:
+            seconds[name], bytes_ = _try_stage(model, name, settings, spec, machine)
+            memory = max(memory, bytes_)
+    return Rehearsal(
+        parameters(model), _shapes(model, composed, spec), seconds, memory, str(machine), _warnings(model, composed)
+    )
+
+
+def look_ahead(composed: Composed) -> str:
+    """The lines that `train` says before it starts."""
+    found = rehearse(composed)
+    head = found.parameters.get("residual_head", 0)
+    parts = f"{found.parameters['total'] / 1e6:.2f} M parameters" + (f" ({head / 1e6:.2f} M in the head)" if head else "")
+    about = ", ".join(f"{name} {minutes(s)}" for name, s in found.seconds.items())
+    lines = [f"{composed.name}: {parts}; about {about} on {found.machine}; {found.memory / 2**20:.0f} MiB beside the data"]
+    return "\n".join(lines + [f"note: {warning}" for warning in found.warnings])
+
+
+def minutes(seconds: float) -> str:
+    """A duration for people."""
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def _try_stage(model: HybridModel, name: str, settings: Training, spec: DataSpec, machine: Machine) -> tuple[float, int]:
+    """Seconds of the whole stage, and bytes at its peak."""
+    batch, trained = settings.batch // settings.accumulate, model.tokenizer if name == "tokenizer" else model
+    x = _noise(batch, spec).to(machine.device)
+    label = torch.zeros(batch, dtype=torch.long, device=machine.device)
+    saved: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        saved[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.no_grad():
+        tokens = model.tokenizer.encode(x)
+    taken = []
+    for index in range(_TRIES + 1):
+        began = time.perf_counter()
+        amp = torch.autocast(machine.device.type, torch.bfloat16, enabled=machine.precision == "bf16")
+        watch = torch.autograd.graph.saved_tensors_hooks(note, lambda kept: kept) if index == 0 else nullcontext()
+        with amp, watch:
+            if name == "tokenizer":
+                model.tokenizer.schedule(0.5)
+                loss = model.tokenizer.loss(x, Draws("rehearsal", index))["loss"]
+            else:
+                loss = model.loss(tokens, {"label": label}, Draws("rehearsal", index))["loss"]
+        if loss.requires_grad:
+            loss.backward()
+        trained.zero_grad(set_to_none=True)
+        taken.append(time.perf_counter() - began)
+    own = sum(p.numel() for p in trained.parameters()) * _PER_PARAMETER
+    return sorted(taken[1:])[_TRIES // 2] * settings.steps * settings.accumulate, own + sum(saved.values())
+
+
+def _shapes(model: HybridModel, composed: Composed, spec: DataSpec) -> list[tuple[str, str]]:
+    """What flows through every part, for a batch of 2."""
+    x, record = _noise(2, spec).to(next(model.parameters()).device), list[Drawn]()
+    with torch.no_grad():
+        tokens: Tokens = model.tokenizer.encode(x)
+        condition = model.conditioner({"label": torch.zeros(2, dtype=torch.long)}, None)
+        model.eval()
+        drawn = model.sample(condition, [0, 1], assemble_sampler(composed), record=record)
+    shapes = [("x", _shape(x)), ("latent", _shape(tokens.latent))]
+    shapes += [(f"codes, scale {s}", f"{_shape(c)} of {model.tokenizer.spec.vocab}") for s, c in enumerate(tokens.codes)]
+    for turn, seen in enumerate(record):
+        grid = "x".join(map(str, model.tokenizer.spec.scales[seen.step.scale]))
+        shapes.append((f"hidden, turn {turn} (scale {grid})", _shape(seen.hidden)))
+    return [*shapes, ("picture", _shape(drawn))]
+
+
+def _warnings(model: HybridModel, composed: Composed) -> list[str]:
+    """What would run, but hardly as intended."""
+    found, spec, config = [], model.tokenizer.spec, composed.config
+    if model.code_head is None and spec.vocab and model.order.scales[0] == 0:
+        found.append("the tokenizer has codes, but there is no code head: coarse scales are painted without them")
+    if model.code_head is not None and model.residual_head is not None:
+        vectors, positions = sum(_count(g) for g in spec.scales), _count(spec.grid)
+        bits = vectors / positions * torch.log2(torch.tensor(float(spec.vocab))).item()
+        if bits / spec.channels > 2.5:
+            found.append(
+                f"{bits:.0f} bits of codes for {spec.channels} channels a position: the codes may leave little to the "
+                "residual; fewer codes (model.tokenizer.vocab) leave more"
+            )
+    guided = any(config["sampler"].get(k) not in (None, 1, 1.0) for k in ("guidance", "head_guidance"))
+    if guided and config["model"]["conditioner"].get("drop") == 0:
+        found.append("guidance needs a null that was trained, but model.conditioner.drop is 0")
+    if config["device"] == "auto" and torch.cuda.is_available() is False and config["precision"] == "auto":
+        native = torch.cpu._is_avx512_bf16_supported()
+        if not native:
+            found.append("this processor has no bf16 instructions: expect training to take two to three times as long")
+    return found
+
+
+def _noise(batch: int, spec: DataSpec) -> Tensor:
+    shape = (batch, spec.channels, *spec.size)
+    return torch.rand(shape, generator=keyed("rehearsal")) * 2 - 1
+
+
+def _shape(x: Tensor) -> str:
+    return " x ".join(map(str, x.shape))
+
+
+def _count(grid: tuple[int, ...]) -> int:
+    return int(torch.tensor(grid).prod())

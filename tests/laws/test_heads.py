@@ -1,0 +1,163 @@
+"""The laws of heads, over every head, in one, two and three dimensions; and what only some of them promise."""
+
+import pytest
+import torch
+
+from hybridgen.diffusion.solvers import DDPM, Heun
+from hybridgen.errors import UserError
+from hybridgen.heads.categorical import CategoricalHead, filter_logits
+from hybridgen.heads.denoise import guide
+from hybridgen.heads.diffusion import DiffusionHead
+from hybridgen.heads.flow import FlowHead
+from hybridgen.heads.grid_diffusion import GridDiffusionHead
+from hybridgen.heads.grid_flow import GridFlowHead
+from hybridgen.laws.heads import CODE_LAWS, RESIDUAL_LAWS, draws_known_moments, stirred
+from hybridgen.nn.draws import Draws, keyed
+from hybridgen.types import Condition, TokenSpec
+
+WIDTH = 8
+GRIDS = [(6,), (2, 3), (2, 1, 3)]
+TOKEN, GRID = {"mlp_width": 16, "depth": 2}, {"head_width": 16, "depth": 2, "heads": 2}
+RESIDUAL = {
+    "flow": (FlowHead, TOKEN),
+    "flow uniform": (FlowHead, {**TOKEN, "times": "uniform"}),
+    "flow unscaled": (FlowHead, {**TOKEN, "normalise": "none"}),
+    "diffusion": (DiffusionHead, TOKEN),
+    "diffusion eps": (DiffusionHead, {**TOKEN, "prediction": "eps"}),
+    "diffusion x0": (DiffusionHead, {**TOKEN, "prediction": "x0", "schedule": "linear", "learned_variance": False}),
+    "grid flow": (GridFlowHead, GRID),
+    "grid diffusion": (GridDiffusionHead, GRID),
+}
+
+
+def tokens(grid=(6,), channels=3, vocab=11):
+    return TokenSpec(grid=grid, channels=channels, scales=(grid,), vocab=vocab)
+
+
+@pytest.mark.parametrize("law", RESIDUAL_LAWS, ids=lambda law: law.__name__)
+@pytest.mark.parametrize(("kind", "options"), RESIDUAL.values(), ids=RESIDUAL.keys())
+def test_residual_law(kind, options, law):
+    torch.manual_seed(0)
+    law(kind(tokens(), WIDTH, **options), tokens(), WIDTH)
+
+
+@pytest.mark.parametrize("grid", GRIDS, ids=str)
+@pytest.mark.parametrize("kind", [GridFlowHead, GridDiffusionHead])
+def test_residual_laws_in_any_dimension(kind, grid):
+    torch.manual_seed(0)
+    head = kind(tokens(grid), WIDTH, **GRID)
+    for law in RESIDUAL_LAWS:
+        law(head, tokens(grid), WIDTH)
+
+
+@pytest.mark.parametrize("law", CODE_LAWS, ids=lambda law: law.__name__)
+@pytest.mark.parametrize("modulated", [True, False])
+def test_code_law(modulated, law):
+    torch.manual_seed(0)
+    law(CategoricalHead(tokens(), WIDTH, modulated=modulated), tokens(), WIDTH)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "options", "solver", "steps"),
+    [
+        (FlowHead, {"mlp_width": 64}, Heun(), 12),
+        (DiffusionHead, {"mlp_width": 64}, DDPM(), 25),
+        (DiffusionHead, {"mlp_width": 64, "prediction": "eps"}, DDPM(), 25),
+        (GridFlowHead, {"head_width": 64, "depth": 2}, Heun(), 12),
+        (GridDiffusionHead, {"head_width": 64, "depth": 2}, DDPM(), 25),
+    ],
+    ids=["flow", "diffusion v", "diffusion eps", "grid flow", "grid diffusion"],
+)
+def test_trained_heads_draw_known_moments(kind, options, solver, steps):
+    torch.manual_seed(0)
+    small = tokens(grid=(4,), channels=2)
+    draws_known_moments(kind(small, WIDTH, **options), small, WIDTH, solver, steps)
+
+
+def test_first_loss_of_flow_is_two():
+    """E |noise - r|^2 of two independent unit normals."""
+    head = FlowHead(tokens(), WIDTH, **TOKEN)
+    target = torch.randn(2000, 6, 3, generator=keyed("target"))
+    loss = head.loss(target, torch.zeros(2000, 1, WIDTH), (6,), Draws("loss")).mean()
+    assert loss.item() == pytest.approx(2.0, abs=0.05)  # deviation of the mean of 36 000 such numbers: 0.015
+
+
+def test_learned_variance_is_trained_by_the_bound_alone():
+    """The gradient of the bound does not reach the mean."""
+    head = stirred(DiffusionHead(tokens(), WIDTH, **TOKEN))
+    r, noise = (torch.randn(5, 6, 3, generator=keyed(name)) for name in ("r", "noise"))
+    t = torch.full((5, 6), 0.5)
+    prediction = torch.randn(5, 6, 6, generator=keyed("p"), requires_grad=True)
+    head.objective.bound(prediction, r, t, noise).sum().backward()
+    assert prediction.grad[..., :3].count_nonzero() == 0
+    assert prediction.grad[..., 3:].all()
+
+
+@pytest.mark.parametrize(("normalise", "std"), [("none", 1.0), ("constant", 0.3), ("measured", 7.0)])
+def test_normalisers(normalise, std):
+    head = FlowHead(tokens(), WIDTH, **TOKEN, normalise=normalise, constant=0.3)
+    targets = 7 * torch.tensor([[-1.0, 1.0, -1.0], [1.0, -1.0, 1.0]]) + 2
+    head.fit(targets)
+    torch.testing.assert_close(head.std, torch.full((3,), std))
+    torch.testing.assert_close(head.mean, torch.full((3,), 2.0 if normalise == "measured" else 0.0))
+    assert set(head.state_dict()) >= {"mean", "std"}
+
+
+def test_a_flat_channel_is_left_unscaled():
+    head = FlowHead(tokens(), WIDTH, **TOKEN)
+    head.fit(torch.tensor([[1.0, 0.0, 5.0], [3.0, 0.0, 5.0]]))
+    torch.testing.assert_close(head.std, torch.tensor([1.0, 1.0, 1.0]))
+
+
+def test_guidance_leaves_the_variance_alone():
+    """null + w (conditional - null) on the prediction; the variance is the conditional half's."""
+    both = torch.tensor([[[1.0, 5.0]], [[3.0, 7.0]]])
+    torch.testing.assert_close(guide(both, 2.5, 1), torch.tensor([[[3.0 + 2.5 * (1.0 - 3.0), 5.0]]]))
+
+
+def test_no_codes_is_a_user_error():
+    with pytest.raises(UserError, match="the tokenizer gives no codes"):
+        CategoricalHead(tokens(vocab=0), WIDTH)
+
+
+def test_the_condition_modulates():
+    head = stirred(CategoricalHead(tokens(), WIDTH))
+    hidden = torch.ones(2, 6, WIDTH) * torch.arange(WIDTH)
+    a, b = (head.logits(hidden, Condition(vector=v * torch.ones(2, WIDTH))) for v in (0.0, 2.0))
+    assert not torch.allclose(a, b)
+
+
+@pytest.mark.parametrize(
+    ("top_k", "top_p", "kept"),
+    [
+        (0, 1.0, [0, 1, 2, 3]),
+        (2, 1.0, [1, 3]),
+        (9, 1.0, [0, 1, 2, 3]),
+        (0, 0.39, [3]),
+        (0, 0.41, [1, 3]),  # the one that crosses stays
+        (0, 0.70, [1, 3]),
+        (0, 0.71, [1, 2, 3]),
+        (2, 0.56, [3]),  # of what top-k left, code 3 has 4/7 = .571
+        (2, 0.58, [1, 3]),
+    ],
+)
+def test_filters(top_k, top_p, kept):
+    logits = torch.tensor([0.1, 0.3, 0.2, 0.4], dtype=torch.float64).log()
+    assert filter_logits(logits, top_k, top_p).isfinite().nonzero().flatten().tolist() == kept
+
+
+def test_draws_never_land_on_what_is_filtered():
+    """Also at the ends of the uniform numbers, and where the first and the last codes are out."""
+    head = CategoricalHead(tokens(vocab=4), WIDTH)
+    logits = torch.tensor([-torch.inf, 0.0, 0.0, -torch.inf]).expand(1, 2, 4)
+    codes = head.draw(logits, torch.tensor([[[0.0], [1 - 2**-24]]]))
+    assert codes.tolist() == [[1, 2]]
+
+
+def test_temperature_acts_before_the_filters():
+    head = CategoricalHead(tokens(vocab=3), WIDTH)
+    logits = torch.tensor([0.5, 0.3, 0.2]).log().expand(1, 1, 3)
+    late = torch.tensor([[[0.99]]])
+    assert head.draw(logits, late, top_p=0.7).item() == 1
+    assert head.draw(logits, late, temperature=0.3, top_p=0.7).item() == 0  # .84, .15, .04
