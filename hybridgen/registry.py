@@ -46,14 +46,14 @@ class Registry:
     """The cards that one command may use.
 
     Args:
-        registries: what the user named by `--registry`: folders of cards and part files, or single part files.
+        registries: what the user named by `--registry`: folders of cards and part files.
         homes: folders of the experiment files that the user named; part files in them may be imported.
     """
 
     def __init__(self, registries: Sequence[Path] = (), homes: Sequence[Path] = ()) -> None:
         self.named = tuple(Path(path).resolve() for path in registries)
         for path in self.named:
-            if not path.exists():
+            if not path.is_dir():
                 raise UserError(f"--registry {shown(path)}: there is no such folder")
         self.homes = (*(home.resolve() for home in homes), *self.named)
         self._modules: dict[Path, ModuleType] = {}
@@ -124,8 +124,7 @@ class Registry:
         found: dict[str, dict[str, Path]] = {}
         _collect(registry_folder(), found)
         for folder in self.named:
-            if folder.is_dir():
-                _collect(folder, found)
+            _collect(folder, found)
         for name, folder in _installed():
             try:
                 _collect(folder, found)
@@ -142,7 +141,7 @@ class Registry:
             raise UserError(f"the file {text} lies outside of the folders you named, so it is not imported: {allowed}")
         if not path.is_file():
             raise UserError(f"there is no file {shown(path)}")
-        inside = path.relative_to(home if home and home.is_dir() else path.parent)
+        inside = path.relative_to(home or path.parent)
         card = Card(slot, f"./{inside.as_posix()}:{class_name}", f"{path}:{class_name}", named_by=place.text)
         if self._used.setdefault((slot, card.name), card).target != card.target:
             raise UserError(f"two files are called {card.name}; rename one")

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 from uuid import uuid4
 
 import yaml
@@ -44,7 +44,7 @@ class Run:
         self.path = path.absolute()
 
     @classmethod
-    def create(cls, root: Path, experiment: str, config: Mapping[str, Any], delta: Mapping[str, Any]) -> Self:
+    def create(cls, root: Path, experiment: str, config: Mapping[str, Any], delta: Mapping[str, Any]) -> "Run":
         """A new folder under `root`/`experiment`, named by the time; two processes at once never get the same one.
 
         A distributed launcher runs the same command line once a rank: ranks above 0 get the run of rank 0.
@@ -61,7 +61,7 @@ class Run:
         return cls(path)._fill(config, delta)
 
     @classmethod
-    def at(cls, path: Path, config: Mapping[str, Any], delta: Mapping[str, Any]) -> Self:
+    def at(cls, path: Path, config: Mapping[str, Any], delta: Mapping[str, Any]) -> "Run":
         """The folder `path`: as it stands when it is a run already, else made one. Hold a lock where two may call."""
         if (path / "run.json").is_file():
             return cls(path)
@@ -69,7 +69,7 @@ class Run:
         return cls(path)._fill(config, delta)
 
     @classmethod
-    def open(cls, name: str | Path, root: Path = Path("runs")) -> Self:
+    def open(cls, name: str | Path, root: Path = Path("runs")) -> "Run":
         """The run that `name` means: a folder (or a file in it), `experiment/run`, or `experiment`: its latest run."""
         for path in (Path(name), Path(name).parent, root / name):
             if (path / "run.json").is_file():
@@ -188,7 +188,7 @@ class Run:
         """Say how it ended."""
         self.note(status=status, ended=time.time())
 
-    def _fill(self, config: Mapping[str, Any], delta: Mapping[str, Any]) -> Self:
+    def _fill(self, config: Mapping[str, Any], delta: Mapping[str, Any]) -> "Run":
         self.samples.mkdir(exist_ok=True)
         for name, tree in (("config.yaml", config), ("delta.yaml", delta)):
             write_atomic(self.path / name, yaml.safe_dump(dict(tree), sort_keys=False, allow_unicode=True))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hybridgen.cli import VERBS
-from hybridgen.composing.experiments import experiment_names
+from hybridgen.composing.experiments import experiment_names, experiment_summary
 from hybridgen.composing.yaml_text import Place
 from hybridgen.errors import UserError, unknown
 from hybridgen.registry import Card, Registry
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
         slot: _cards(registry, slot, bool(args.slot)) for slot in kinds if args.slot in (None, slot)
     }
     if "experiments" in listed:
-        listed["experiments"] = {name: {} for name in experiment_names()}
+        listed["experiments"] = {name: {"summary": experiment_summary(name)} for name in experiment_names()}
     print(json.dumps(listed, indent=2, ensure_ascii=False) if args.json else _table(listed))
     return 0
 

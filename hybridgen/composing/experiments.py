@@ -15,6 +15,13 @@ def experiment_names() -> list[str]:
     return sorted(name for name in names if name.partition("/")[0] != "base")
 
 
+def experiment_summary(name: str) -> str:
+    """The first line of an experiment's header."""
+    with (experiments_folder() / f"{name}.yaml").open(encoding="utf-8") as file:
+        line = file.readline()
+    return line.lstrip("# ").rstrip() if line.startswith("#") else ""
+
+
 def find_experiment(name: str) -> Path:
     """The file of an experiment: a path to a `.yaml`, or a name under `experiments/`, its folder left out if unique.
 

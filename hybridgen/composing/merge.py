@@ -88,15 +88,15 @@ def _resolver_names(tree: Any) -> Iterator[str]:
         yield from _resolver_names(child)
 
 
-def _mul(a: Number, b: Number) -> Number:
+def _mul(a: Any, b: Any) -> Number:
     return _number(a) * _number(b)
 
 
-def _add(a: Number, b: Number) -> Number:
+def _add(a: Any, b: Any) -> Number:
     return _number(a) + _number(b)
 
 
-def _div(a: Number, b: Number) -> Number:
+def _div(a: Any, b: Any) -> Number:
     """A whole number where the division is even, so that a width can be halved."""
     whole = isinstance(a, int) and isinstance(b, int) and b != 0 and a % b == 0
     return _number(a) // _number(b) if whole else _number(a) / _number(b)
@@ -108,7 +108,7 @@ def _number(value: Any) -> Number:
     return value
 
 
-RESOLVERS: Final[dict[str, Callable[[Number, Number], Number]]] = {"add": _add, "div": _div, "mul": _mul}
+RESOLVERS: Final[dict[str, Callable[[Any, Any], Number]]] = {"add": _add, "div": _div, "mul": _mul}
 
 
 def _register() -> None:

@@ -31,11 +31,8 @@ def read_overrides(texts: Sequence[str]) -> Layer:
 def _with(layer: Layer, text: str) -> Layer:
     key, value = _split(text)
     given = read_value(value, Place(f"override {text}"), key)
-    places = layer.places | given.places
-    if isinstance(given.values[key], str):
-        places[f"{key}.card"] = given.places[key]  # should it be a card's name
     nested = reduce(lambda inner, name: {name: inner}, reversed(key.split(".")), given.values[key])
-    return Layer(_joined(layer.values, nested), places)
+    return Layer(_joined(layer.values, nested), layer.places | given.places)
 
 
 def _split(text: str) -> tuple[str, str]:

@@ -87,8 +87,9 @@ class _Resolution:
         name = values.get("card") if isinstance(values, dict) else None
         if not isinstance(name, str):
             known = f"\n  known: {', '.join(self.registry.names(slot))}"
-            wrong = "names no card" if isinstance(value, dict) else f"{given(None if value is ABSENT else value)}"
-            return self.say(path, f"{wrong}; needed: a card of {slot}{known}")
+            wrong = f"{path} names no card" if isinstance(value, dict) else given(None if value is ABSENT else value)
+            first = next(iter(value), "card") if isinstance(value, dict) else ""
+            return self.say(join(path, first) if first else path, f"{wrong}; needed: a card of {slot}{known}")
         at = f"{path}.card" if f"{path}.card" in self.places else path
         try:
             card = self.registry.card(slot, name, self.places.get(at, self.places.get("", Place("experiment"))))

@@ -6,6 +6,7 @@ value for a whole number, no infinity.
 
 import json
 import types
+from functools import cache
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 import annotated_types
@@ -27,18 +28,24 @@ def accept(kind: Any, value: Any) -> Any:
     Raises:
         ValueError: it is not of that type; the message is what the user reads.
     """
-    from pydantic import ConfigDict, TypeAdapter, ValidationError  # late: `hybridgen list` must not wait for it
+    from pydantic import ValidationError
 
     if isinstance(value, str) and value.lower() == "none" and value not in choices(kind):
         raise ValueError(f"'{value}' is a text here; write null for none")
-    adapter: TypeAdapter[Any] = TypeAdapter(kind, config=ConfigDict(strict=True, allow_inf_nan=False))
     try:
-        result = adapter.validate_python(as_tuple(value))
+        result = _checker(kind).validate_python(as_tuple(value))
     except ValidationError as error:
         raise ValueError(_sentence(kind, value, error.errors())) from None
     if isinstance(value, bool) and not isinstance(result, bool):  # True == 1 == Literal[1]
         raise ValueError(f"{given(value)}; needed: {described(kind)}")
     return as_list(result)
+
+
+@cache
+def _checker(kind: Any) -> Any:
+    from pydantic import ConfigDict, TypeAdapter  # late: `hybridgen list` must not wait for it
+
+    return TypeAdapter(kind, config=ConfigDict(strict=True, allow_inf_nan=False))
 
 
 def choices(kind: Any) -> tuple[Any, ...]:

@@ -72,7 +72,7 @@ def load_split(content: bytes, place: str, channels: int, split: Split) -> Examp
         raise UserError(f"{place}: {stored}: {len(labels)} labels do not fit a mosaic of {pixels.shape[1::-1]} pixels")
     tiles = pixels.reshape(*pixels.shape[:2], channels)
     x = rearrange(tiles, "(r h) (c w) x -> (r c) x h w", h=tile, w=tile)[: len(labels)]
-    whole = Examples(torch.from_numpy(np.ascontiguousarray(x)), labels)
+    whole = Examples(torch.from_numpy(x.copy()), labels)
     if split == "test":
         return whole
     return part(whole.x, whole.labels, VALID_SHARE, "valid")[split == "valid"]

@@ -94,7 +94,7 @@ def fitted(image: Image.Image, size: int) -> Image.Image:
 
 def as_tensor(image: Image.Image) -> UInt8[Tensor, "X H W"]:
     """Pixels, channels first."""
-    pixels = np.atleast_3d(np.asarray(image, dtype=np.uint8))
+    pixels = np.atleast_3d(np.array(image, dtype=np.uint8))
     return torch.from_numpy(np.ascontiguousarray(rearrange(pixels, "h w x -> x h w")))
 
 

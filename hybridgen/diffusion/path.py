@@ -10,6 +10,7 @@ section 4, for the linear betas.
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Generic, Literal, TypeVar
 
 import torch
@@ -76,11 +77,11 @@ class Table(Path):
 
     def alpha(self, t: Time) -> Time:
         """The square root of alpha_bar at the nearest entry."""
-        return _look_up(torch.cat([torch.ones(1).double(), self.alpha_bar]).sqrt(), t)
+        return _look_up(self._alphas, t)
 
     def sigma(self, t: Time) -> Time:
         """The square root of 1 - alpha_bar at the nearest entry."""
-        return _look_up(torch.cat([torch.zeros(1).double(), 1 - self.alpha_bar]).sqrt(), t)
+        return _look_up(self._sigmas, t)
 
     def times(self, steps: int) -> Float[Tensor, " steps_and_one"]:
         """The entries round(j 999 / (steps - 1)), ties to even, from the noisiest down, then 0.
@@ -92,6 +93,15 @@ class Table(Path):
         top = ENTRIES - 1
         kept = [top] if steps == 1 else [round(j * top / (steps - 1)) for j in reversed(range(steps))]
         return torch.tensor([(i + 1) / ENTRIES for i in kept] + [0.0], dtype=torch.float64)
+
+    @cached_property
+    def _alphas(self) -> Float[Tensor, " entries_and_one"]:
+        """alpha at the times i / 1000, from 0."""
+        return torch.cat([self.alpha_bar.new_ones(1), self.alpha_bar]).sqrt()
+
+    @cached_property
+    def _sigmas(self) -> Float[Tensor, " entries_and_one"]:
+        return torch.cat([self.alpha_bar.new_zeros(1), 1 - self.alpha_bar]).sqrt()
 
 
 def cosine_table() -> Table:

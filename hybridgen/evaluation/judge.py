@@ -64,9 +64,8 @@ class Judge(nn.Module):
 
     def initialise(self, rng: Generator) -> None:
         """Draw fresh weights: convolutions as for ReLU (He), the linear layer small."""
-        for block in self.blocks.children():
-            conv = next(block.children())
-            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu", generator=rng)
+        for weight in (p for p in self.blocks.parameters() if p.ndim > 1):  # norms have one axis, and keep their start
+            nn.init.kaiming_normal_(weight, nonlinearity="relu", generator=rng)
         nn.init.normal_(self.head.weight, std=FEATURES**-0.5, generator=rng)
         nn.init.zeros_(self.head.bias)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hybridgen.model import HybridModel
 from hybridgen.nn.draws import Draws, keyed
-from hybridgen.training.optimiser import lr_share, make_optimiser
+from hybridgen.training.optimiser import clip, lr_share, make_optimiser
 from hybridgen.training.settings import Training
 from hybridgen.types import Tokens
 
@@ -34,6 +34,10 @@ class GeneratorModule(pl.LightningModule):
         rng = Draws(*key, rank=self.global_rank, world=self.trainer.world_size)
         self.losses = self.model.loss(cached_tokens(batch), batch, rng)
         return self.losses["loss"]
+
+    def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
+        """Clips here, since Lightning refuses to under mixed precision with a fused optimiser."""
+        clip(self.parameters(), self.settings.clip)
 
     def configure_optimizers(self) -> Any:
         """AdamW; the learning rate follows `lr_share` a step."""

@@ -1,5 +1,6 @@
 """AdamW, which parameters decay, and the learning rate of each step."""
 
+from collections.abc import Iterable
 from math import cos, pi
 
 import torch
@@ -24,10 +25,16 @@ def lr_share(step: int, settings: Training) -> float:
     progress, warmup = step / settings.steps, settings.warmup * settings.steps
     if step < warmup:
         return (step + 1) / (warmup + 1)
-    if progress < settings.restart_at:
+    if progress < settings.restart_at or settings.restart_at == 1:
         return _cosine((progress - settings.warmup) / (settings.restart_at - settings.warmup), settings.final_lr)
     part = (progress - settings.restart_at) / (1 - settings.restart_at)
     return settings.restart_lr / settings.lr * _cosine(part, settings.final_lr)
+
+
+def clip(parameters: Iterable[nn.Parameter], norm: float) -> None:
+    """Scales the gradients down to a global norm; 0 leaves them."""
+    if norm:
+        torch.nn.utils.clip_grad_norm_(parameters, norm)
 
 
 def _cosine(part: float, final: float) -> float:

@@ -69,7 +69,6 @@ def _trainer(stage: Stage, callbacks: list[pl.Callback]) -> pl.Trainer:
         accelerator="gpu" if stage.machine.device.type == "cuda" else "cpu",
         devices=1,
         precision=stage.machine.lightning,
-        gradient_clip_val=settings.clip or None,
         accumulate_grad_batches=settings.accumulate,
         callbacks=callbacks,
         logger=False,

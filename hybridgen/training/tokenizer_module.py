@@ -9,7 +9,7 @@ from torch import Tensor
 from hybridgen.nn.draws import Draws
 from hybridgen.tokenizers.base import Tokenizer
 from hybridgen.training.batches import mirrored, to_unit
-from hybridgen.training.optimiser import lr_share, make_optimiser
+from hybridgen.training.optimiser import clip, lr_share, make_optimiser
 from hybridgen.training.settings import Training
 
 
@@ -35,6 +35,10 @@ class TokenizerModule(pl.LightningModule):
         x = to_unit(batch["x"])
         self.losses = self.tokenizer.loss(mirrored(x, rng) if self.settings.flip else x, rng)
         return self.losses["loss"]
+
+    def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
+        """Clips here, since Lightning refuses to under mixed precision with a fused optimiser."""
+        clip(self.parameters(), self.settings.clip)
 
     def configure_optimizers(self) -> Any:
         """AdamW; the learning rate follows `lr_share` a step."""

@@ -15,9 +15,9 @@ from hybridgen.config import compose
 
 
 def quickest(*arguments):
-    """CPU seconds of a command, the least of five: what it takes on a quiet machine."""
+    """CPU seconds of a command, the least of three: what it takes on a quiet machine."""
     taken = []
-    for _ in range(5):
+    for _ in range(3):
         before = os.times()
         subprocess.run([sys.executable, *arguments], capture_output=True, check=True)
         after = os.times()

@@ -1,5 +1,6 @@
 """Objectives: what is predicted can be read back, the truth is the best answer, first losses are known numbers."""
 
+import copy
 import math
 
 import pytest
@@ -113,6 +114,7 @@ def test_clip():
     clean, noise, _ = Denoising(prediction="eps").read(said, x, t)
     assert clean.unique().item() == SAFE_CLIP
     torch.testing.assert_close(COSINE.alpha(1.0) * clean + COSINE.sigma(1.0) * noise, x)
+    assert copy.deepcopy(Denoising(prediction="eps")).read(said, x, t)[0].max().item() == SAFE_CLIP  # as in an average
     assert Denoising(prediction="eps", clip=0.0).read(said, x, t)[0].min() > 1000
     assert Denoising(prediction="eps", path=LINEAR_BETAS).read(said, x, t)[0].min() > SAFE_CLIP
     assert Denoising(prediction="x0", clip=0.5).read(said + 9, x, t)[0].unique().item() == 0.5

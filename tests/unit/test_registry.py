@@ -10,7 +10,11 @@ from hybridgen.errors import UserError
 from hybridgen.registry import Registry
 
 OVERRIDE = Place("override x=y")
-PART = "from hybridgen.heads.base import CodeHead\nclass Mine(CodeHead):\n  def __init__(self, tokens, *, a: int = 1): ...\n"
+PART = """
+from hybridgen.heads.base import CodeHead
+class Mine(CodeHead):
+  def __init__(self, tokens, *, a: int = 1): ...
+"""
 
 
 def write(path, text):
@@ -56,7 +60,7 @@ def test_a_folder_of_the_user_adds_cards(tmp_path):
 
 def test_a_clash_of_names_is_told(tmp_path):
     write(tmp_path / "residual_head/flow.yaml", "target: a.B")
-    with pytest.raises(UserError, match="residual_head/flow is at .*rename one"):
+    with pytest.raises(UserError, match=r"residual_head/flow is at .*rename one"):
         Registry([tmp_path]).names("residual_head")
 
 
@@ -111,7 +115,7 @@ def test_a_stored_run_needs_the_folder_named_again(tmp_path, monkeypatch):
     write(tmp_path / "part.py", PART)
     monkeypatch.chdir(tmp_path)
     stored = Place("run", stored=True)
-    with pytest.raises(UserError, match="not imported unasked.*\n  allow it: --registry FOLDER"):
+    with pytest.raises(UserError, match=r"not imported unasked.*\n  allow it: --registry FOLDER"):
         Registry().card("code_head", "./part.py:Mine", stored)
     assert Registry([tmp_path]).card("code_head", "./part.py:Mine", stored).target == f"{tmp_path}/part.py:Mine"
 

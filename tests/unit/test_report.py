@@ -63,7 +63,9 @@ def test_names_find_their_panels(name, panel, line):
 
 
 def test_curves_leave_out_what_is_not_finite():
-    lines = [{"stage": "g", "step": i, "values": {"train/loss": v}} for i, v in enumerate([1.0, math.nan, math.inf, 2.0])]
+    lines = [
+        {"stage": "g", "step": i, "values": {"train/loss": v}} for i, v in enumerate([1.0, math.nan, math.inf, 2.0])
+    ]
     assert panels(lines) == {"g": {"loss": {"train": [(0, 1.0), (3, 2.0)]}}}
 
 
@@ -88,12 +90,17 @@ def test_the_page_shows_everything_and_needs_nothing(tmp_path):
     run = make(tmp_path)
     run.finish()
     protocol = {"sentence": f"Of 2,000 pictures {EVIL}.", "head_steps": 8, "ema": True, "seeds": [0, 1999]}
-    figures = {"frechet": {"value": 1.2512, "interval": [1.1, 1.4], "protocol": protocol}, "seconds": {"value": 12345.6}}
+    figures = {
+        "frechet": {"value": 1.2512, "interval": [1.1, 1.4], "protocol": protocol},
+        "seconds": {"value": 12345.6},
+    }
     save_picture(tmp_path / "s.png", np.zeros((3, 8, 8), np.uint8), {})
-    strip = Strip("Painting", np.zeros((2, 3, 1, 8, 8), np.uint8), ["scale 1", "scale 2", "residual"], ["a", EVIL], "How.")
+    strip = Strip(
+        "Painting", np.zeros((2, 3, 1, 8, 8), np.uint8), ["scale 1", "scale 2", "residual"], ["a", EVIL], "How."
+    )
     page = write_report(run, figures, {"Samples": tmp_path / "s.png"}, [strip]).read_text()
-    assert page.count("<svg ") == 4 + 0  # loss, the hostile name, ce, ce by scale
-    assert page.count("<td><img src=\"data:image/png;base64,") == 6
+    assert page.count("<svg ") == 4  # loss, the hostile name, ce, ce by scale
+    assert page.count('<td><img src="data:image/png;base64,') == 6
     for text in ("finished", "1.251", "1.1 to 1.4", "12,346", "Of 2,000 pictures", "head steps", "residual", "torch"):
         assert text in page
     assert "<script" not in page

@@ -66,7 +66,9 @@ def test_other_ranks_get_the_run_of_the_first(tmp_path, monkeypatch):
     assert len(runs_in(tmp_path / "demo")) == 1
 
 
-@pytest.mark.parametrize("name", ["demo", "demo/{run}", "{root}/demo/{run}", "{root}/demo/{run}/config.yaml", "{root}/demo"])
+@pytest.mark.parametrize(
+    "name", ["demo", "demo/{run}", "{root}/demo/{run}", "{root}/demo/{run}/config.yaml", "{root}/demo"]
+)
 def test_open_finds_the_run_that_is_meant(tmp_path, name):
     make(tmp_path)
     last = make(tmp_path)

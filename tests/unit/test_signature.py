@@ -115,7 +115,8 @@ def test_reads_a_base_where_the_class_has_none(part):
 
 
 def test_reads_a_dataclass(part):
-    body = "from dataclasses import dataclass, field\n@dataclass(frozen=True)\nclass Part:\n  a: int\n  b: bool = field(default=True)\n"
+    head = "from dataclasses import dataclass, field\n@dataclass(frozen=True)\nclass Part:\n"
+    body = f"{head}  a: int\n  b: bool = field(default=True)\n"
     options = read(part(body)).options
     assert (options["a"].default, options["b"].default) == (REQUIRED, True)
 
