@@ -24,7 +24,7 @@ hybridgen list >list.txt
 grep -q hybrid list.txt
 hybridgen compose demo >demo.yaml
 grep -q residual_head demo.yaml
-hybridgen train demo train.tokenizer.steps=3 train.generator.steps=3 metrics.samples=8
+hybridgen train demo train.tokenizer.steps=3 train.generator.steps=3 metrics.samples=128
 model=$(find runs -name model.safetensors | grep -v '^runs/tokenizers/' | head -n 1)
 "$place/venv/bin/python" - "$model" <<'PYTHON'
 import sys

@@ -90,6 +90,7 @@ class Trained:
     data: DataSpec
     path: Path
     about: dict[str, Any]
+    registries: tuple[Path, ...] = ()  # what the run named, so that its own parts are found again
 
     @property
     def device(self) -> torch.device:
@@ -133,7 +134,7 @@ class Trained:
         from hybridgen.config import from_dict
 
         changed = {name: list(v) if isinstance(v, tuple) else v for name, v in settings.items()}
-        return assemble_sampler(from_dict({**self.config, "sampler": {**self.config["sampler"], **changed}}))
+        return assemble_sampler(from_dict({**self.config, "sampler": {**self.config["sampler"], **changed}}, self.registries))
 
     def _labels(self, labels: Sequence[int] | None, count: int | None) -> list[int]:
         classes = max(1, len(self.data.classes))
@@ -167,7 +168,7 @@ def load(path: str | Path, device: str = "cpu", registries: Sequence[Path] = ())
     data = DataSpec(about["data"]["channels"], tuple(about["data"]["size"]), tuple(about["data"]["classes"]))
     model = assemble_model(composed, data)
     read_weights(file, model)
-    return Trained(model.to(device).eval(), assemble_sampler(composed), composed.config, data, file, about)
+    return Trained(model.to(device).eval(), assemble_sampler(composed), composed.config, data, file, about, tuple(registries))
 
 
 def describe(kind: str, config: dict[str, Any], data: DataSpec, **more: Any) -> dict[str, Any]:

@@ -79,7 +79,8 @@ def _total(seconds: float, figures: dict[str, Figure]) -> Figure:
 def as_trained(composed: Composed, model: HybridModel, data: Data, run: Run) -> Trained:
     """The trained model with what it needs to be asked for pictures."""
     about = read_about(run.model)
-    return Trained(model.eval(), assemble_sampler(composed), composed.config, data.spec, run.model, about)
+    homes = tuple(composed.registry.homes)
+    return Trained(model.eval(), assemble_sampler(composed), composed.config, data.spec, run.model, about, homes)
 
 
 def show(trained: Trained, figures: dict[str, Figure], data: Data, run: Run) -> tuple[Path, Path]:
@@ -151,7 +152,8 @@ def _sketcher(composed: Composed, data: Data, run: Run) -> Callable[[HybridModel
     """Draws a sample grid of a model in training."""
 
     def sketch(model: HybridModel, step: int) -> None:
-        trained = Trained(model, assemble_sampler(composed), composed.config, data.spec, run.model, {})
+        homes = tuple(composed.registry.homes)
+        trained = Trained(model, assemble_sampler(composed), composed.config, data.spec, run.model, {}, homes)
         save_grid(trained, run.samples / f"step_{step:07d}.png", {"step": step})
 
     return sketch

@@ -43,7 +43,7 @@ class Server:
         Raises:
             UserError: when it ends, with its last words, or does not answer within three minutes.
         """
-        self.log = tempfile.TemporaryFile()
+        self.log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `stop`
         command = [sys.executable, "-P", "-m", "mlflow", "server", "--backend-store-uri", self.uri]
         command += ["--artifacts-destination", str(self.artifacts), "--host", HOST, "--port", str(self.port)]
         # the job runner alone is seven processes and a gigabyte; training pictures have no use for it

@@ -18,7 +18,7 @@ from hybridgen.types import TokenSpec
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 HOW_TO = ROOT / "docs/how-to/add-a-component.md"
-SHORT = ["train.tokenizer.steps=3", "train.generator.steps=3", "metrics.samples=8", "tracking.enabled=false"]
+SHORT = ["train.tokenizer.steps=3", "train.generator.steps=3", "metrics.samples=128", "tracking.enabled=false"]
 
 
 def blocks(page):

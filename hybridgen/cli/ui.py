@@ -46,7 +46,8 @@ def _serve(server: Server, experiment: str) -> int:
     previous = signal.signal(signal.SIGTERM, _as_interrupt)
     try:
         server.start(_waiting)
-        print(f"\r{'':60}\r{runs_page(server.url, experiment)}", flush=True)
+        print(f"\r{'':40}\r", end="", file=sys.stderr, flush=True)
+        print(runs_page(server.url, experiment), flush=True)
         print("Ctrl-C stops it.", file=sys.stderr)
         return server.wait()
     except KeyboardInterrupt:

@@ -5,6 +5,7 @@ Figures over the one and over the other have different names and are never mixed
 
 import hashlib
 import tempfile
+import warnings
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,9 @@ class InceptionFeatures(Extractor):
         self.batch, self.device, self.resize = batch, device, build_resizer("clean")
         try:
             content = path.read_bytes()
-            self.layers = torch.jit.load(str(path), map_location=device).eval().layers
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # TorchScript is going; the published file is in it
+                self.layers = torch.jit.load(str(path), map_location=device).eval().layers
         except OSError as error:
             raise UserError(f"metrics.inception: {path}: cannot be read: {error.strerror}") from None
         except (RuntimeError, AttributeError, ValueError) as error:

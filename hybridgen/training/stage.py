@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pytorch_lightning as pl
@@ -32,10 +32,14 @@ class Stage:
     draw: Callable[[int], None] | None = None
 
 
-def fit(stage: Stage, module: pl.LightningModule, source: Source) -> Ema:
+def fit(stage: Stage, module: pl.LightningModule, source: Source, extra: Sequence[pl.Callback] = ()) -> Ema:
     """Trains to the last step, going on from the run's checkpoint if there is one; the module ends with averaged weights.
 
     A resumed run takes the same steps as an unbroken one: batches and draws depend on the step alone.
+
+    Args:
+        stage, module, source: what is trained, and on what.
+        extra: more callbacks, called last.
 
     Raises:
         KeyboardInterrupt: Ctrl-C, once the step is finished and a checkpoint is written.
@@ -48,7 +52,7 @@ def fit(stage: Stage, module: pl.LightningModule, source: Source) -> Ema:
     watching = Watching(stage.run, stage.name, settings, ema, stage.check, stage.draw, progress)
     with warnings.catch_warnings(), watched() as wish:
         _quiet()
-        trainer = _trainer(stage, [Averaging(ema), Saving(stage.run, settings.save_every, wish), watching])
+        trainer = _trainer(stage, [Averaging(ema), Saving(stage.run, settings.save_every, wish), watching, *extra])
         start, part = done * settings.accumulate, settings.batch // settings.accumulate
         batches = Batches(source, part, stage.seed, start, rank=trainer.global_rank, world=trainer.world_size)
         try:
@@ -91,4 +95,5 @@ def _quiet() -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")  # a frozen tokenizer is
     warnings.filterwarnings("ignore", message=".*GPU available but not used.*")

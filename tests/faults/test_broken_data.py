@@ -63,9 +63,7 @@ def test_broken_idx(broken, name, reason):
     assert name in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("name", "reason"), [("truncated.npz", "damaged"), ("object_array.npz", "refused|is missing")]
-)
+@pytest.mark.parametrize(("name", "reason"), [("truncated.npz", "damaged"), ("object_array.npz", "refused|is missing")])
 def test_broken_npz(broken, name, reason):
     with pytest.raises(UserError, match=reason) as error:
         Mosaic(file=str(broken / name)).load("train")
@@ -111,7 +109,7 @@ def test_pickles_are_refused_unread(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"\x00\x00\x08\x03\x00\x00", b"\x00\x00\x0d\x03" + bytes(12)])
 def test_short_and_strange_idx(tmp_path, content):
     (tmp_path / "x").write_bytes(content)
-    with pytest.raises(UserError, match="cut off|wrong magic"):
+    with pytest.raises(UserError, match=r"cut off|wrong magic"):
         read_idx(tmp_path / "x", 3)
 
 

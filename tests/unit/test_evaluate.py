@@ -4,9 +4,12 @@ import math
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
+from torchvision.models import alexnet
 
+from hybridgen.data.base import Examples
 from hybridgen.data.embedded import Embedded
 from hybridgen.errors import UserError, UserErrors
 from hybridgen.evaluation.cost import macs, macs_by_part, parameters
@@ -121,12 +124,20 @@ def inception(tmp_path):
     return str(file)
 
 
+class Few(Embedded):
+    """Thirty pictures a split: clean-fid resizes one at a time."""
+
+    def load(self, split):
+        examples = super().load(split)
+        return Examples(examples.x[:30], examples.labels[:30])
+
+
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:FutureWarning")
 def test_inception_has_names_of_its_own(held_out, inception):
-    pixels, labels = (part[:40] for part in held_out)
+    pixels, labels = (part[:30] for part in held_out)
     settings = Metrics(which=("frechet_few", "kid", "accuracy"), inception=inception)
-    figures = judge_pictures(pixels, labels, DATA, settings, SAID)
+    figures = judge_pictures(pixels, labels, Few(), settings, SAID)
     assert {"frechet", "fid", "fid_floor", "kid", "kid_inception", "kid_inception_floor"} <= set(figures)
     assert figures["fid"].protocol["metric"] == "FID"
     assert figures["fid"].protocol["feature"]["net"] == "Inception-v3"
@@ -187,17 +198,38 @@ def test_why_there_is_no_lpips():
     assert why_not("alex.safetensors", (32, 32)) == ""
 
 
-def test_lpips(shared, untouched_randomness):
-    """Nothing for equal pictures, more for worse ones; nothing to train is left in it."""
-    measure = Perceptual(str(shared / "data/pretrained/lpips_alexnet/lpips_alex_fp16.safetensors"))
+def by_definition(weights, a, b):
+    """LPIPS from the file's features and heads: squared differences of unit feature vectors, weighed and averaged."""
+    layers = alexnet(weights=None).features.eval()
+    layers.load_state_dict({k.removeprefix("features."): v.float() for k, v in weights.items() if k[0] == "f"})
+    shift, scale = (torch.tensor(c).view(1, 3, 1, 1) for c in ((-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)))
+
+    def seen(pixels):
+        x = (pixels.float() / 127.5 - 1 - shift) / scale
+        for number, layer in enumerate(layers[:12]):
+            x = layer(x)
+            if number in (1, 4, 7, 9, 11):
+                yield nn.functional.normalize(x, dim=1, eps=1e-10)
+
+    pairs = enumerate(zip(seen(a), seen(b), strict=True))
+    return sum(float(((p - q).square() * weights[f"lin{k}"]).sum(1).mean()) for k, (p, q) in pairs)
+
+
+def test_lpips(shared):
+    """As defined; nothing for equal pictures, more for worse ones; nothing to train is left in it."""
+    file = shared / "data/pretrained/lpips_alexnet/lpips_alex_fp16.safetensors"
+    state = torch.get_rng_state()
+    measure = Perceptual(str(file))
+    assert torch.equal(torch.get_rng_state(), state)
     x = Embedded(name="emoji32").load("test").x[:8]
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
     near, far = ((x + std * noise).round().clamp(0, 255).byte() for std in (5, 40))
     assert measure.distance(x, x) == 0
-    assert 0.001 < measure.distance(x, near) < 0.5 * measure.distance(x, far)
+    assert 0 < measure.distance(x, near) < 0.5 * measure.distance(x, far)
+    with torch.inference_mode():
+        assert measure.distance(x, far) == pytest.approx(by_definition(load_file(file), x, far), rel=1e-4)
     assert not any(p.requires_grad for p in measure.net.parameters())
-    grey = x[:, :1]
-    assert measure.distance(grey, near[:, :1]) > 0
+    assert measure.distance(x[:, :1], near[:, :1]) > 0
     found = judge_reconstruction(x, far, near, RECONSTRUCTED, perceptual=measure)
     assert found["lpips_residual"].value < found["lpips_discrete"].value
 
@@ -217,7 +249,7 @@ class Attending(nn.Module):
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])
 def test_macs_by_hand(device):
-    """2 x 10 tokens: 16 * 32 each for the projection, and 10 * 32 twice for attention, which the CPU's counter misses."""
+    """2 x 10 tokens: 16 * 32 each to project, and 10 * 32 twice to attend, which the counter misses on the CPU."""
     net = Attending().to(device)
     x = torch.zeros(2, 10, 16, device=device)
     projection, attention = 20 * 16 * 32, 2 * 20 * 10 * 32

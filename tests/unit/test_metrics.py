@@ -6,7 +6,7 @@ import torch
 
 from hybridgen.data.base import Examples
 from hybridgen.evaluation.accuracy import Accuracy
-from hybridgen.evaluation.base import Interval, Real, Sample
+from hybridgen.evaluation.base import Real, Sample
 from hybridgen.evaluation.intervals import around, share
 from hybridgen.evaluation.kid import KernelDistance, kernel_distance, mmd2
 from hybridgen.evaluation.memorisation import Memorisation, nearest
@@ -45,7 +45,7 @@ def test_kernel_distance_by_hand():
 def test_kernel_distance_is_unbiased_and_may_be_negative():
     """Sets of one source: zero on average, at any number of pictures, with values on both sides of it."""
     for count in (20, 80):
-        values = np.array([mmd2(points(2 * i, count), points(2 * i + 1, count)) for i in range(200)])
+        values = np.array([mmd2(points(2 * i, count), points(2 * i + 1, count)) for i in range(100)])
         assert abs(values.mean()) < 3.5 * values.std() / np.sqrt(len(values))
         assert values.min() < 0 < values.max()
 
@@ -62,8 +62,8 @@ def test_kernel_distance_agrees_with_clean_fid():
 def test_the_interval_of_the_kernel_distance():
     """It holds zero for one source, and not for two; and covers the truth about as often as it says."""
     assert kernel_distance(points(0), points(1, shift=0.5)).low > 0
-    found = [kernel_distance(points(2 * i, 100), points(2 * i + 1, 100)) for i in range(60)]
-    assert sum(interval.low <= 0 <= interval.high for interval in found) >= 54
+    found = [kernel_distance(points(2 * i, 100), points(2 * i + 1, 100)) for i in range(40)]
+    assert sum(interval.low <= 0 <= interval.high for interval in found) >= 35
     measured = KernelDistance().measure(sample(points(0)), real(sample(points(1)), sample(points(2))))
     assert measured["kid"].low <= measured["kid"].value <= measured["kid"].high
 
@@ -82,10 +82,14 @@ def test_precision_and_recall():
 
 def test_the_larger_side_is_thinned():
     """Twice as many drawn pictures would reach further: the figures must not depend on that."""
-    truth = real(sample(points(0, 200)), sample(points(1, 200)))
-    many = PrecisionRecall().measure(sample(points(2, 2000)), truth)["recall"]
-    few = PrecisionRecall().measure(sample(points(3, 200)), truth)["recall"]
-    assert many.low < few.value < many.high
+    truth = real(sample(points(0, 100)), sample(points(1, 100)))
+
+    def recalls(count):
+        drawn = (sample(points(10 + i, count, shift=0.5)) for i in range(8))
+        return np.array([PrecisionRecall().measure(some, truth)["recall"].value for some in drawn])
+
+    many, few = recalls(2000), recalls(100)
+    assert abs(many.mean() - few.mean()) < 3 * np.hypot(many.std(), few.std()) / np.sqrt(8)
 
 
 def test_manifolds_by_hand():
@@ -98,7 +102,9 @@ def test_manifolds_by_hand():
 def test_accuracy():
     labels, predicted = torch.tensor([0, 0, 1, 1]), torch.tensor([0, 1, 1, 1])
     truth = sample(labels=labels, predicted=labels)
-    measured = Accuracy().measure(sample(labels=labels, predicted=predicted), real(truth, truth, classes=("a", "b", "c")))
+    measured = Accuracy().measure(
+        sample(labels=labels, predicted=predicted), real(truth, truth, classes=("a", "b", "c"))
+    )
     assert {name: interval.value for name, interval in measured.items()} == {
         "accuracy": 0.75, "accuracy_real": 1.0, "accuracy/a": 0.5, "accuracy/b": 1.0,
     }  # fmt: skip
@@ -136,6 +142,5 @@ def test_intervals():
     assert (eight.value, round(eight.low, 4), round(eight.high, 4)) == (0.8, 0.4902, 0.9433)
     assert share(0, 5).low == 0 < share(0, 5).high < 1
     assert 0 < share(5, 5).low < share(5, 5).high <= 1
-    assert around(2.0, np.array([1.0, 2.0, 3.0])) == Interval(
-        2.0, pytest.approx(2 - 4.302653 / 3**0.5), pytest.approx(2 + 4.302653 / 3**0.5)
-    )
+    three = around(2.0, np.array([1.0, 2.0, 3.0]))
+    assert (three.low, three.high) == pytest.approx((2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5))

@@ -9,9 +9,10 @@ from hybridgen.evaluation.protocol import REQUIRED, SUBJECT, Figure, comparable,
 
 DRAWN = {
     "kind": "drawn", "data": "fashion28", "model": "ab12", "weights": "ema", "seeds": "0-1999", "precision": "fp32",
-    "sampler": {"guidance": 2.0, "head_steps": 8, "solver": "euler"}, "device": "cpu", "metric": "Fréchet distance (judge)",
+    "sampler": {"guidance": 2.0, "head_steps": 8, "solver": "euler"}, "device": "cpu",
+    "metric": "Fréchet distance (judge)", "feature": {"net": "judge of fashion_mnist", "hash": "c0ffee", "dim": 96},
     "drawn": 2000, "class_distribution": [200] * 10, "reference": "test", "reference_hash": "0f0f",
-    "reference_count": 1000, "rounding": "uint8", "feature": {"net": "judge of fashion_mnist", "hash": "c0ffee", "dim": 96},
+    "reference_count": 1000, "rounding": "uint8",
 }  # fmt: skip
 RECONSTRUCTED = {
     "kind": "reconstructed", "data": "fashion28", "model": "ab12", "weights": "ema", "precision": "fp32",
