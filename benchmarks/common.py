@@ -24,5 +24,7 @@ def ratio(name: str, ours: Callable[[], float], bare: Callable[[], float], round
     ratios = [a / b for a, b in pairs]
     middle = statistics.median(ratios)
     a, b = (statistics.median(column) for column in zip(*pairs, strict=True))
-    print(f"{name:44} {1e3 * a:8.2f} ms {1e3 * b:8.2f} ms   ratio {middle:.3f} ({min(ratios):.3f} to {max(ratios):.3f})")
+    print(
+        f"{name:44} {1e3 * a:8.2f} ms {1e3 * b:8.2f} ms   ratio {middle:.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
+    )
     return middle

@@ -72,7 +72,8 @@ def read_weights(path: Path, module: nn.Module, prefix: str = "", missing: str =
         fitting = {name: value for name, value in fitting.items() if name not in skipped}
         absent, wrong = absent + skipped, []
     elif absent or surplus or wrong:
-        raise UserError(f"{path}: weights do not fit the model{_listed('missing', absent)}{_listed('not known', surplus)}{_listed('shape', wrong)}")
+        lists = _listed("missing", absent) + _listed("not known", surplus) + _listed("shape", wrong)
+        raise UserError(f"{path}: weights do not fit the model{lists}")
     module.load_state_dict(fitting, strict=False)
     return absent
 
@@ -134,7 +135,9 @@ class Trained:
         from hybridgen.config import from_dict
 
         changed = {name: list(v) if isinstance(v, tuple) else v for name, v in settings.items()}
-        return assemble_sampler(from_dict({**self.config, "sampler": {**self.config["sampler"], **changed}}, self.registries))
+        return assemble_sampler(
+            from_dict({**self.config, "sampler": {**self.config["sampler"], **changed}}, self.registries)
+        )
 
     def _labels(self, labels: Sequence[int] | None, count: int | None) -> list[int]:
         classes = max(1, len(self.data.classes))
@@ -168,7 +171,9 @@ def load(path: str | Path, device: str = "cpu", registries: Sequence[Path] = ())
     data = DataSpec(about["data"]["channels"], tuple(about["data"]["size"]), tuple(about["data"]["classes"]))
     model = assemble_model(composed, data)
     read_weights(file, model)
-    return Trained(model.to(device).eval(), assemble_sampler(composed), composed.config, data, file, about, tuple(registries))
+    return Trained(
+        model.to(device).eval(), assemble_sampler(composed), composed.config, data, file, about, tuple(registries)
+    )
 
 
 def describe(kind: str, config: dict[str, Any], data: DataSpec, **more: Any) -> dict[str, Any]:
@@ -179,4 +184,8 @@ def describe(kind: str, config: dict[str, Any], data: DataSpec, **more: Any) -> 
 
 
 def _listed(what: str, names: list[str]) -> str:
-    return "" if not names else f"\n  {what}: " + ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+    return (
+        ""
+        if not names
+        else f"\n  {what}: " + ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+    )

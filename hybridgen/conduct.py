@@ -15,8 +15,8 @@ from hybridgen.checkpoint import Trained, read_about
 from hybridgen.config import Composed
 from hybridgen.data.base import Data
 from hybridgen.evaluation.drawing import rounded
-from hybridgen.evaluation.whole import judge_model
 from hybridgen.evaluation.protocol import Figure, figure
+from hybridgen.evaluation.whole import judge_model
 from hybridgen.files import write_atomic
 from hybridgen.model import Drawn, HybridModel
 from hybridgen.provenance import model_hash, save_picture
@@ -157,5 +157,3 @@ def _sketcher(composed: Composed, data: Data, run: Run) -> Callable[[HybridModel
         save_grid(trained, run.samples / f"step_{step:07d}.png", {"step": step})
 
     return sketch
-
-

@@ -24,7 +24,11 @@ def draw_files(
         UserError: an unknown class, or a picture or mask that cannot be read.
     """
     chosen = None if labels is None else [_class(text.strip(), trained) for text in labels.split(",")]
-    start = None if given is None else read_given(trained, given, mask, len(chosen) if chosen else (count or _classes(trained)))
+    start = (
+        None
+        if given is None
+        else read_given(trained, given, mask, len(chosen) if chosen else (count or _classes(trained)))
+    )
     x = trained.sample(chosen, count=count, seed=seed, given=start, batch=250 if start is None else 10**9)
     pixels = rounded(x).numpy()
     about = {"model": model_hash(trained.path), "sampler": trained.config["sampler"], "given": given and str(given)}

@@ -29,7 +29,7 @@ from hybridgen.orders.base import Order
 from hybridgen.samplers.mix import gumbel_mixture
 from hybridgen.samplers.noise import Noise
 from hybridgen.samplers.sampler import Sampler
-from hybridgen.samplers.schedules import at, guidance_at
+from hybridgen.samplers.schedules import Settled, guide, settle
 from hybridgen.tokenizers.base import Tokenizer
 from hybridgen.tokenizers.canvas import Replay, replay
 from hybridgen.types import Canvas, Condition, Due, Grid, Step, Tokens
@@ -69,7 +69,7 @@ class HybridModel(nn.Module):
         residual_weight: of the residual's loss.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - options of a card
         self,
         tokenizer: Tokenizer,
         conditioner: Conditioner,
@@ -135,37 +135,40 @@ class HybridModel(nn.Module):
         given: Given | None = None, record: list[Drawn] | None = None,
     ) -> Float[Tensor, "B X *size"]:  # fmt: skip
         """Pictures of these seeds, in [-1, 1]; `record` collects every turn."""
-        canvas, spec = self.tokenizer.blank(len(seeds)), self.tokenizer.spec
+        canvas, plan = self.tokenizer.blank(len(seeds)), self.order.plan(sampler.sets)
         noise = Noise(seeds, canvas.latent.device)
-        plan = self.order.plan(sampler.sets)
-        head_guidance = sampler.guidance if sampler.head_guidance is None else sampler.head_guidance
-        code_w = [guidance_at(sampler.guidance, j, len(plan), sampler.ramp) for j in range(len(plan))]
-        head_w = [guidance_at(head_guidance, j, len(plan), sampler.ramp) for j in range(len(plan))]
-        if any(w != 1 for w in code_w + head_w):
+        settings = [settle(sampler, j, len(plan)) for j in range(len(plan))]
+        if any(now.guidance != 1 or now.head_guidance != 1 for now in settings):
             condition = condition.guided()
         state = self.backbone.begin(condition)
-        shuffle = noise.uniform("order", 0, prod(spec.scales[-1]))
+        shuffle = noise.uniform("order", 0, prod(self.tokenizer.spec.scales[-1]))
         for j, turn in enumerate(plan):
             before, step = canvas, self.order.step(turn, shuffle, canvas, sampler.by == "confidence")
             hidden = self.backbone.advance(state, canvas, self.tokenizer.view(canvas, step.scale), step)
-            codes = vectors = logits = None
-            if self.code_head is not None:
-                logits = _guide(self.code_head.logits(hidden, condition), code_w[j], len(seeds))
-                codes, vectors = self._draw_codes(logits, step, noise, sampler, j)
-            if step.scale in self.residual_scales and at(sampler.head_steps, j) > 0:
-                residual = self._draw_residual(hidden, canvas, step, codes, vectors, noise, sampler, j, head_w[j])
-                vectors = residual if vectors is None else vectors + residual
-            if vectors is None:  # no codes, and the residual was left out: nothing is painted
-                vectors = canvas.latent.new_zeros(*step.positions.shape, spec.channels)
-            if step.keep:
-                assert self.code_head is not None and logits is not None, "confidence is that of codes"
-                step, codes, vectors = _keep_surest(self.code_head, logits, codes, vectors, step, noise, j)
+            step, codes, vectors = self._draw(hidden, condition, canvas, step, noise, settings[j], j)
             if given is not None:
                 codes, vectors = self._keep_given(given, canvas, step, codes, vectors)
             canvas = self.tokenizer.paint(canvas, step, codes, vectors)
             if record is not None:
                 record.append(Drawn(step, hidden, before, canvas))
         return self.tokenizer.decode(canvas.latent)
+
+    def _draw(
+        self, hidden: Tensor, condition: Condition, canvas: Canvas, step: Step, noise: Noise, now: Settled, j: int
+    ) -> tuple[Step, Tensor | None, Tensor]:
+        """Codes, then the residual they leave: what turn j paints, and where."""
+        batch, codes, vectors, logits = canvas.latent.shape[0], None, None, None
+        if self.code_head is not None:
+            logits = guide(self.code_head.logits(hidden, condition), now.guidance, batch)
+            codes, vectors = self._draw_codes(logits, step, noise, now, j)
+        if step.scale in self.residual_scales and now.head_steps > 0:
+            residual = self._draw_residual(hidden, canvas, step, codes, vectors, noise, now, j)
+            vectors = residual if vectors is None else vectors + residual
+        if vectors is None:  # no codes, and the residual was left out: nothing is painted
+            vectors = canvas.latent.new_zeros(*step.positions.shape, canvas.latent.shape[1])
+        if step.keep and self.code_head is not None and logits is not None and codes is not None:
+            return _keep_surest(self.code_head.log_prob(logits, codes), codes, vectors, step, noise, j)
+        return step, codes, vectors
 
     def _residual_loss(
         self, tokens: Tokens, truth: Replay, due: Due, hidden: Tensor, logits: Tensor | None, rng: Draws
@@ -186,7 +189,9 @@ class HybridModel(nn.Module):
             groups.setdefault(step.grid, []).append((target, joined))
         total = hidden.new_zeros((), dtype=torch.float32)
         for grid, pairs in groups.items():
-            target, joined = (repeat(torch.stack(p, 1), "B g n C -> (B g k) n C", k=self.draws) for p in zip(*pairs, strict=True))
+            target, joined = (
+                repeat(torch.stack(p, 1), "B g n C -> (B g k) n C", k=self.draws) for p in zip(*pairs, strict=True)
+            )
             loss = self.residual_head.loss(target, joined, grid, rng)
             total = total + loss.mean() * len(pairs) * prod(grid)
         return total / sum(len(pairs) * prod(grid) for grid, pairs in groups.items())
@@ -199,9 +204,7 @@ class HybridModel(nn.Module):
         temperature = 1.0 if self.residual_from == "sampled" else 0.0
         return self.code_head.draw(logits.detach(), uniform, temperature)
 
-    def _join(
-        self, hidden: Tensor, before: Canvas, step: Step, codes: Tensor | None, vectors: Tensor | None
-    ) -> Tensor:
+    def _join(self, hidden: Tensor, before: Canvas, step: Step, codes: Tensor | None, vectors: Tensor | None) -> Tensor:
         assert self.join is not None
         embedded, painted = None, before.latent
         if vectors is not None:
@@ -210,30 +213,27 @@ class HybridModel(nn.Module):
                 painted = self.tokenizer.paint(before, step, codes, vectors).latent
         return self.join(hidden, embedded, painted, step)
 
-    def _draw_codes(
-        self, logits: Tensor, step: Step, noise: Noise, sampler: Sampler, j: int
-    ) -> tuple[Tensor, Tensor]:
+    def _draw_codes(self, logits: Tensor, step: Step, noise: Noise, now: Settled, j: int) -> tuple[Tensor, Tensor]:
         """Codes of one turn and the vectors that they paint."""
         assert self.code_head is not None
         uniform = noise.uniform("codes", j, step.positions.shape[1], self.code_head.uniforms)
-        settings = at(sampler.temperature, j), at(sampler.top_k, j), at(sampler.top_p, j)
-        codes = self.code_head.draw(logits, uniform, *settings)
-        if not sampler.mix:
+        codes = self.code_head.draw(logits, uniform, now.temperature, now.top_k, now.top_p)
+        if not now.mix:
             return codes, self.tokenizer.lookup(codes, step.scale)
-        weights = gumbel_mixture(logits, noise.uniform("mix", j, *logits.shape[1:]), sampler.mix)
+        weights = gumbel_mixture(logits, noise.uniform("mix", j, *logits.shape[1:]), now.mix)
         return codes, self.tokenizer.lookup(weights, step.scale)
 
     def _draw_residual(
         self, hidden: Tensor, canvas: Canvas, step: Step, codes: Tensor | None, vectors: Tensor | None,
-        noise: Noise, sampler: Sampler, j: int, w: float,
+        noise: Noise, now: Settled, j: int,
     ) -> Tensor:  # fmt: skip
         assert self.residual_head is not None
-        steps = at(sampler.head_steps, j)
         joined = self._join(hidden, canvas, step, codes, vectors)
-        joined = joined if w != 1 else joined[: canvas.latent.shape[0]]
-        shape = self.residual_head.noise_shape(step.positions.shape[1], sampler.solver, steps)
-        start = noise.normal("residual", j, *shape)
-        return self.residual_head.draw(joined, step.grid, start, sampler.solver, steps, w, sampler.head_temperature)
+        if now.head_guidance == 1:
+            joined = joined[: canvas.latent.shape[0]]
+        shape = self.residual_head.noise_shape(step.positions.shape[1], now.solver, now.head_steps)
+        start, how = noise.normal("residual", j, *shape), (now.head_guidance, now.head_temperature)
+        return self.residual_head.draw(joined, step.grid, start, now.solver, now.head_steps, *how)
 
     def _keep_given(
         self, given: Given, canvas: Canvas, step: Step, codes: Tensor | None, vectors: Tensor
@@ -250,23 +250,12 @@ class HybridModel(nn.Module):
         return codes, torch.where(kept[..., None], own_vectors, vectors)
 
 
-def _guide(logits: Tensor, w: float, batch: int) -> Tensor:
-    """null + w (conditional - null); the conditional rows alone when w is 1."""
-    if w == 1 or logits.shape[0] == batch:
-        return logits[:batch]
-    conditional, null = logits.chunk(2)
-    return null + w * (conditional - null)
-
-
 def _keep_surest(
-    head: CodeHead, logits: Tensor, codes: Tensor | None, vectors: Tensor, step: Step, noise: Noise, j: int
+    log_prob: Tensor, codes: Tensor, vectors: Tensor, step: Step, noise: Noise, j: int
 ) -> tuple[Step, Tensor, Tensor]:
     """The `step.keep` positions whose codes are likeliest, with Gumbel noise (MaskGIT, arXiv:2202.04200)."""
-    assert codes is not None
     uniform = noise.uniform("confidence", j, codes.shape[1])
-    surest = head.log_prob(logits, codes) - torch.log(-torch.log(uniform.clamp(1e-9, 1 - 1e-7)))
+    surest = log_prob - torch.log(-torch.log(uniform.clamp(1e-9, 1 - 1e-7)))
     index = surest.topk(step.keep, dim=1).indices
     kept = Step(step.scale, take(step.positions, index), (step.keep,))
     return kept, take(codes, index), take(vectors, index)
-
-

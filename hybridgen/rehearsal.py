@@ -54,18 +54,30 @@ def look_ahead(composed: Composed) -> str:
     """The lines that `train` says before it starts."""
     found = rehearse(composed)
     head = found.parameters.get("residual_head", 0)
-    parts = f"{found.parameters['total'] / 1e6:.2f} M parameters" + (f" ({head / 1e6:.2f} M in the head)" if head else "")
+    parts = f"{found.parameters['total'] / 1e6:.2f} M parameters" + (
+        f" ({head / 1e6:.2f} M in the head)" if head else ""
+    )
     about = ", ".join(f"{name} {minutes(s)}" for name, s in found.seconds.items())
-    lines = [f"{composed.name}: {parts}; about {about} on {found.machine}; {found.memory / 2**20:.0f} MiB beside the data"]
+    lines = [
+        f"{composed.name}: {parts}; about {about} on {found.machine}; {found.memory / 2**20:.0f} MiB beside the data"
+    ]
     return "\n".join(lines + [f"note: {warning}" for warning in found.warnings])
 
 
 def minutes(seconds: float) -> str:
     """A duration for people."""
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 100
+        else f"{seconds / 60:.1f} min"
+        if seconds < 6000
+        else f"{seconds / 3600:.1f} h"
+    )
 
 
-def _try_stage(model: HybridModel, name: str, settings: Training, spec: DataSpec, machine: Machine) -> tuple[float, int]:
+def _try_stage(
+    model: HybridModel, name: str, settings: Training, spec: DataSpec, machine: Machine
+) -> tuple[float, int]:
     """Seconds of the whole stage, and bytes at its peak."""
     batch, trained = settings.batch // settings.accumulate, model.tokenizer if name == "tokenizer" else model
     x = _noise(batch, spec).to(machine.device)
@@ -106,7 +118,9 @@ def _shapes(model: HybridModel, composed: Composed, spec: DataSpec) -> list[tupl
         model.eval()
         drawn = model.sample(condition, [0, 1], assemble_sampler(composed), record=record)
     shapes = [("x", _shape(x)), ("latent", _shape(tokens.latent))]
-    shapes += [(f"codes, scale {s}", f"{_shape(c)} of {model.tokenizer.spec.vocab}") for s, c in enumerate(tokens.codes)]
+    shapes += [
+        (f"codes, scale {s}", f"{_shape(c)} of {model.tokenizer.spec.vocab}") for s, c in enumerate(tokens.codes)
+    ]
     for turn, seen in enumerate(record):
         grid = "x".join(map(str, model.tokenizer.spec.scales[seen.step.scale]))
         shapes.append((f"hidden, turn {turn} (scale {grid})", _shape(seen.hidden)))

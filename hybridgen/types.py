@@ -6,6 +6,7 @@ Axis letters, the same in every file: `B` batch, `rows` = B or 2B when guided, `
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -61,7 +62,13 @@ class Condition:
     def guided(self) -> "Condition":
         """The conditional rows, then as many null rows."""
         assert self.null is not None, "guidance needs a null condition"
-        return Condition(*(_stack(getattr(self, k), getattr(self.null, k)) for k in _FIELDS))
+        null = self.null
+        return Condition(
+            vector=_stack(self.vector, null.vector),
+            tokens=_stack(self.tokens, null.tokens),
+            mask=_stack(self.mask, null.mask),
+            positions=_stack(self.positions, null.positions),
+        )
 
     def pooled(self) -> Float[Tensor, "B D"]:
         """One vector a row: the vector, or the largest entries over the tokens."""
@@ -69,9 +76,6 @@ class Condition:
             return self.vector
         assert self.tokens is not None, "a condition has a vector or tokens"
         return self.tokens.amax(1)
-
-
-_FIELDS = ("vector", "tokens", "mask", "positions")
 
 
 def _stack(rows: Tensor | None, null: Tensor | None) -> Tensor | None:
@@ -106,7 +110,9 @@ class Due:
     def step(self) -> Int[Tensor, " N"]:
         """Index of the step that each column belongs to."""
         device = self.positions.device
-        return torch.repeat_interleave(torch.arange(len(self.sizes), device=device), torch.tensor(self.sizes).to(device))
+        return torch.repeat_interleave(
+            torch.arange(len(self.sizes), device=device), torch.tensor(self.sizes).to(device)
+        )
 
     def columns(self) -> list[tuple[Step, slice]]:
         """Each step with the columns it fills."""
@@ -146,6 +152,6 @@ class Canvas:
         """The latent as it stood when scale `s` began."""
         return self.before if s == self.scale else self.latent
 
-    def with_(self, **changes: object) -> "Canvas":
+    def with_(self, **changes: Any) -> "Canvas":
         """A copy with these fields changed; nothing is written in place."""
         return replace(self, **changes)

@@ -173,7 +173,9 @@ class _Places(nn.Module):
             self.tables = nn.ParameterList(nn.Parameter(w, requires_grad=False) for w in waves)
             self.project = nn.Linear(width, width)
         self.levels = nn.Parameter(0.02 * torch.randn(len(tokens.scales), width)) if levels == "table" else None
-        self.level_net = None if levels == "table" else nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+        self.level_net = (
+            None if levels == "table" else nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+        )
         share = [[g / full for g, full in zip(grid, tokens.grid, strict=True)] for grid in tokens.scales]
         self.register_buffer("resolution", sincos(torch.tensor(share), width), persistent=False)
 

@@ -13,7 +13,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments that say which model and how to judge it."""
     parser.add_argument("model", metavar="RUN|FILE", help="a run, or a model.safetensors file")
     parser.add_argument(
-        "overrides", metavar="key=value", nargs="*", help="such as metrics.samples=10000 sampler.head_steps=4 data.root=DIR"
+        "overrides",
+        metavar="key=value",
+        nargs="*",
+        help="such as metrics.samples=10000 sampler.head_steps=4 data.root=DIR",
     )
     parser.add_argument("--runs", metavar="DIR", type=Path, default=Path("runs"), help="folder of the runs")
     parser.add_argument("--registry", metavar="DIR", type=Path, action="append", default=[], help="parts the run named")

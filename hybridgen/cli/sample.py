@@ -17,7 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the first picture; the next one has one more")
     parser.add_argument("--out", metavar="DIR", type=Path, default=Path("samples"), help="folder to write to")
     parser.add_argument("--given", metavar="PICTURE", type=Path, help="a picture to complete")
-    parser.add_argument("--mask", metavar="PICTURE", type=Path, help="white where --given is kept, black where it is drawn")
+    parser.add_argument(
+        "--mask", metavar="PICTURE", type=Path, help="white where --given is kept, black where it is drawn"
+    )
     parser.add_argument("--runs", metavar="DIR", type=Path, default=Path("runs"), help="folder of the runs")
     parser.add_argument("--registry", metavar="DIR", type=Path, action="append", default=[], help="parts the run named")
     parser.add_argument("--json", action="store_true", help="print the files as JSON")

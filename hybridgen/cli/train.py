@@ -4,8 +4,13 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hybridgen.cli import VERBS
+
+if TYPE_CHECKING:
+    from hybridgen.config import Composed
+    from hybridgen.runs import Run
 
 SUMMARY = VERBS["train"]
 
@@ -34,15 +39,15 @@ def run(args: argparse.Namespace) -> int:
     return conducted(composed, started, args.json)
 
 
-def conducted(composed: object, run_: object, as_json: bool) -> int:
+def conducted(composed: "Composed", started: "Run", as_json: bool) -> int:
     """The same ending for a new run and a resumed one."""
     from hybridgen.cli.show import say, table
     from hybridgen.conduct import conduct
 
     try:
-        outcome = conduct(composed, run_, say)
+        outcome = conduct(composed, started, say)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"Go on with: hybridgen resume {run_.path}") from None
+        raise KeyboardInterrupt(f"Go on with: hybridgen resume {started.path}") from None
     if as_json:
         print(json.dumps({name: shown.to_json() for name, shown in outcome.figures.items()}, indent=1))
         return 0

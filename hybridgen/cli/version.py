@@ -34,7 +34,7 @@ def known_bad(found: dict[str, str | None]) -> list[str]:
     bad = []
     torch, vision = found.get("torch"), found.get("torchvision")
     if torch and vision and _numbers(torch)[:1] == (2,) and _numbers(vision)[1] != _numbers(torch)[1] + 15:
-        bad.append(f"torch {torch} with torchvision {vision}: they must come from one release (torchvision 0.N+15 for torch 2.N)")
+        bad.append(f"torch {torch} with torchvision {vision}: torch 2.N goes with torchvision 0.(N + 15)")
     if torch and vision and ("+cpu" in torch) != ("+cpu" in vision) and "+" in torch + vision:
         bad.append(f"torch {torch} with torchvision {vision}: both must be of one build")
     scipy = found.get("scipy")

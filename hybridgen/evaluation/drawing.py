@@ -1,6 +1,7 @@
 """Pictures for judging: as bytes, with the class asked for."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Int, UInt8
@@ -15,7 +16,12 @@ def balanced_labels(count: int, classes: int) -> list[int]:
 
 
 def draw_pictures(
-    trained: Trained, count: int, seed: int, batch: int, advance: Callable[[int], None] | None = None, **settings: object
+    trained: Trained,
+    count: int,
+    seed: int,
+    batch: int,
+    advance: Callable[[int], None] | None = None,
+    **settings: Any,
 ) -> tuple[UInt8[Tensor, "N X *size"], Int[Tensor, " N"]]:
     """`count` pictures of seeds `seed`, `seed` + 1, … in all classes alike, as bytes, with their labels.
 

@@ -4,19 +4,22 @@ Over Inception features it is FID (arXiv:1706.08500, eq. 6); over any other feat
 
 Sources: `bias` is the first-order bias of the plug-in estimate from n samples, derived for Gaussian features;
 `extrapolated` is FID-infinity of arXiv:1911.07023. Differs from the usual code: symmetric eigendecompositions in
-float64 in place of a matrix square root of a product that is not symmetric.
+float64 in place of a matrix square root of a product that is not symmetric. They are torch's: numpy's were four times
+slower where processors are shared.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from numpy import ndarray
 
 from hybridgen.errors import UserError
 from hybridgen.evaluation.base import Interval, Measured, Metric, Real, Sample
 
-_REPLICATES = 100  # of the bootstrap: a half-width to about 7 %
+_BLOCKS = 25  # of the jackknife, a side; its deviation was within a quarter of the true one in simulation
 _FRACTIONS = (0.5, 0.6, 0.7, 0.85, 1.0)  # of the drawn pictures, for the line over 1/n
 _SUBSETS = 5  # random subsets a fraction
 
@@ -53,7 +56,7 @@ class Frechet(Metric):
             self._enough(count, reference.shape[1], side)
         target = moments(reference)
         value = distance(moments(drawn.features), target)
-        half = 1.96 * float(np.std(_bootstrap(drawn.features, reference), ddof=1))
+        half = 1.96 * deviation(drawn.features, reference)
         return {
             "frechet": Interval(value, value - half, value + half),
             "frechet_bias": bias(target.covariance, len(drawn.features)) + bias(target.covariance, len(reference)),
@@ -69,23 +72,17 @@ class Frechet(Metric):
             )
 
 
-def moments(features: Float[ndarray, "N F"], weights: Float[ndarray, " N"] | None = None) -> Moments:
-    """Mean and unbiased covariance; `weights` are how often each row counts (they sum to N)."""
+def moments(features: Float[ndarray, "N F"]) -> Moments:
+    """Mean and unbiased covariance."""
     count = len(features)
-    w = np.ones(count) if weights is None else weights
-    mean = w @ features / count
+    mean = features.mean(0)
     centred = features - mean
-    return Moments(mean, (centred * w[:, None]).T @ centred / max(count - 1, 1), count)
+    return Moments(mean, centred.T @ centred / max(count - 1, 1), count)
 
 
 def distance(a: Moments, b: Moments) -> float:
-    """‖mean difference‖² + tr(A + B − 2 (A^½ B A^½)^½), never below zero but for rounding."""
-    values, vectors = np.linalg.eigh(a.covariance)
-    root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
-    cross = np.linalg.eigvalsh(root @ b.covariance @ root)
-    gap = a.mean - b.mean
-    trace = np.trace(a.covariance) + np.trace(b.covariance) - 2 * np.sqrt(np.clip(cross, 0, None)).sum()
-    return float(gap @ gap + trace)
+    """‖mean difference‖² + tr(A + B − 2 (B^½ A B^½)^½), never below zero but for rounding."""
+    return _distance(a, b, _root(b.covariance))
 
 
 def bias(covariance: Float[ndarray, "F F"], count: int) -> float:
@@ -93,7 +90,7 @@ def bias(covariance: Float[ndarray, "F F"], count: int) -> float:
 
     B(n) = (1/n) [Σ λ_i + ½ Σ_ij λ_i λ_j (1 + δ_ij) / (λ_i + λ_j)], λ the eigenvalues of the covariance.
     """
-    values = np.clip(np.linalg.eigvalsh(covariance), 0, None)
+    values = _eigenvalues(covariance)
     values = values[values > 1e-12 * max(float(values.max(initial=0.0)), 1e-300)]  # flat directions add nothing
     pairs = values[:, None] * values[None] / (values[:, None] + values[None])
     return float((values.sum() + 0.5 * (pairs.sum() + np.trace(pairs))) / count)
@@ -104,23 +101,52 @@ def extrapolated(drawn: Float[ndarray, "N F"], target: Moments) -> float:
 
     The reference stays as it is, so its own share of the bias remains.
     """
-    rng = np.random.default_rng(0)
+    rng, root = np.random.default_rng(0), _root(target.covariance)
     counts = [max(2, round(fraction * len(drawn))) for fraction in _FRACTIONS]
     values = []
     for count in counts:
         repeats = 1 if count == len(drawn) else _SUBSETS
         subsets = (rng.choice(len(drawn), count, replace=False) for _ in range(repeats))
-        values.append(np.mean([distance(moments(drawn[rows]), target) for rows in subsets]))
+        values.append(np.mean([_distance(moments(drawn[rows]), target, root) for rows in subsets]))
     _, intercept = np.polyfit(1 / np.asarray(counts), values, 1)
     return float(intercept)
 
 
-def _bootstrap(drawn: Float[ndarray, "N F"], reference: Float[ndarray, "M F"]) -> Float[ndarray, " R"]:
-    """Distances of resampled pictures, both sides; only their spread is used, since resampling adds bias of its own."""
-    rng = np.random.default_rng(0)
+def deviation(drawn: Float[ndarray, "N F"], reference: Float[ndarray, "M F"]) -> float:
+    """Standard deviation of the distance under fresh pictures on both sides: a jackknife over blocks.
 
-    def resampled(features: Float[ndarray, "K F"]) -> Moments:
-        count = len(features)
-        return moments(features, rng.multinomial(count, np.full(count, 1 / count)).astype(np.float64))
+    A bootstrap would add the small-sample bias a second time and, near the floor, overstate the deviation.
+    """
+    ours, theirs = moments(drawn), moments(reference)
+    root = _root(theirs.covariance)
+    left = np.array([_distance(kept, theirs, root) for kept in _without_a_block(drawn)])
+    root = _root(ours.covariance)
+    right = np.array([_distance(kept, ours, root) for kept in _without_a_block(reference)])
+    return float(np.sqrt(sum((len(side) - 1) * side.var() for side in (left, right))))
 
-    return np.array([distance(resampled(drawn), resampled(reference)) for _ in range(_REPLICATES)])
+
+def _without_a_block(features: Float[ndarray, "N F"]) -> Iterator[Moments]:
+    """Moments with one block of rows left out, for each block; blocks are drawn by a fixed seed."""
+    order = np.random.default_rng(0).permutation(len(features))
+    for block in np.array_split(order, min(_BLOCKS, len(features) - 1)):
+        yield moments(np.delete(features, block, axis=0))
+
+
+def _distance(a: Moments, b: Moments, root: Float[ndarray, "F F"]) -> float:
+    """`distance`, given the square root of b's covariance."""
+    gap = a.mean - b.mean
+    cross = np.sqrt(_eigenvalues(root @ a.covariance @ root)).sum()
+    return float(gap @ gap + np.trace(a.covariance) + np.trace(b.covariance) - 2 * cross)
+
+
+def _root(covariance: Float[ndarray, "F F"]) -> Float[ndarray, "F F"]:
+    """The symmetric square root."""
+    values, vectors = torch.linalg.eigh(torch.from_numpy(covariance))
+    root: Float[ndarray, "F F"] = ((vectors * values.clamp_min(0).sqrt()) @ vectors.T).numpy()
+    return root
+
+
+def _eigenvalues(symmetric: Float[ndarray, "F F"]) -> Float[ndarray, " F"]:
+    """Eigenvalues, those below zero by rounding set to it."""
+    values: Float[ndarray, " F"] = torch.linalg.eigvalsh(torch.from_numpy(symmetric)).clamp_min(0).numpy()
+    return values

@@ -45,7 +45,7 @@ class DiffusionHead(ResidualHead):
     mean: Tensor  # (C,) of the target, measured once by `fit`, then kept
     std: Tensor  # (C,)
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - options of a card
         self, tokens: TokenSpec, width: int, *, mlp_width: Annotated[int, Ge(1)] = 128,
         inner: Annotated[float, Gt(0)] = 2.0, depth: Annotated[int, Ge(1)] = 3,
         schedule: Literal["cosine", "linear"] = "cosine", prediction: Literal["eps", "v", "x0"] = "v",

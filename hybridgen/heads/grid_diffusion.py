@@ -45,7 +45,7 @@ class GridDiffusionHead(ResidualHead):
     mean: Tensor  # (C,) of the target, measured once by `fit`, then kept
     std: Tensor  # (C,)
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - options of a card
         self, tokens: TokenSpec, width: int, *, head_width: Annotated[int, Ge(1)] = 128,
         depth: Annotated[int, Ge(1)] = 4, heads: Annotated[int, Ge(1)] = 4,
         schedule: Literal["cosine", "linear"] = "cosine", prediction: Literal["eps", "v", "x0"] = "v",

@@ -29,7 +29,9 @@ class Join(nn.Module):
         self.norm = nn.LayerNorm(width) if kind == "norm" else None
         layer = CONV[len(tokens.grid)]
         self.conv = (
-            nn.Sequential(layer(tokens.channels, width, 3, padding=1), nn.SiLU(), layer(width, width, 1)) if conv else None
+            nn.Sequential(layer(tokens.channels, width, 3, padding=1), nn.SiLU(), layer(width, width, 1))
+            if conv
+            else None
         )
 
     def forward(

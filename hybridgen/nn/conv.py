@@ -31,6 +31,12 @@ def unfold(x: Float[Tensor, "B Cf *small"], factor: int = 2) -> Float[Tensor, "B
     return rearrange(x, f"{target} -> {source}", **dict.fromkeys(axes, factor))
 
 
+def zero(layer: nn.Module) -> None:
+    """Sets every parameter of a layer to zero: it begins without a say."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+
+
 class ResidualBlock(nn.Module):
     """x + conv(relu(conv(relu(x)))), the second convolution zero at the start: the block begins as the identity."""
 
@@ -38,8 +44,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.first = CONV[dims](channels, channels, 3, padding=1)
         self.second = CONV[dims](channels, channels, 3, padding=1)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)
+        zero(self.second)
 
     def forward(self, x: Float[Tensor, "B C *grid"]) -> Float[Tensor, "B C *grid"]:
         """Same shape as x."""

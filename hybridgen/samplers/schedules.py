@@ -1,9 +1,47 @@
-"""Settings that change from step to step."""
+"""Settings that change from step to step, settled for one of them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, TypeVar
 
+from jaxtyping import Float
+from torch import Tensor
+
+from hybridgen.diffusion.solvers import Solver
+from hybridgen.samplers.sampler import Sampler
+
 Number = TypeVar("Number", int, float)
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A sampler's settings for one step: numbers only."""
+
+    guidance: float
+    head_guidance: float
+    temperature: float
+    top_k: int
+    top_p: float
+    head_steps: int
+    head_temperature: float
+    solver: Solver
+    mix: float
+
+
+def settle(sampler: Sampler, j: int, steps: int) -> Settled:
+    """The settings of step j of `steps`."""
+    head = sampler.guidance if sampler.head_guidance is None else sampler.head_guidance
+    return Settled(
+        guidance=guidance_at(sampler.guidance, j, steps, sampler.ramp),
+        head_guidance=guidance_at(head, j, steps, sampler.ramp),
+        temperature=at(sampler.temperature, j),
+        top_k=at(sampler.top_k, j),
+        top_p=at(sampler.top_p, j),
+        head_steps=at(sampler.head_steps, j),
+        head_temperature=sampler.head_temperature,
+        solver=sampler.solver,
+        mix=sampler.mix,
+    )
 
 
 def at(value: Number | Sequence[Number], j: int) -> Number:
@@ -13,11 +51,17 @@ def at(value: Number | Sequence[Number], j: int) -> Number:
     return value
 
 
-def guidance_at(
-    value: float | Sequence[float], j: int, steps: int, ramp: Literal["constant", "linear"]
-) -> float:
+def guidance_at(value: float | Sequence[float], j: int, steps: int, ramp: Literal["constant", "linear"]) -> float:
     """Guidance of step j of `steps`; "linear" grows from 1 at the first step to the full value at the last."""
     w = at(value, j)
     if ramp == "constant" or steps == 1:
         return w
     return 1.0 + (w - 1.0) * j / (steps - 1)
+
+
+def guide(logits: Float[Tensor, "rows n V"], w: float, batch: int) -> Float[Tensor, "B n V"]:
+    """null + w (conditional - null); the conditional rows alone when w is 1, or when there are no others."""
+    if w == 1 or logits.shape[0] == batch:
+        return logits[:batch]
+    conditional, null = logits.chunk(2)
+    return null + w * (conditional - null)

@@ -52,7 +52,5 @@ class Tokenizer(nn.Module, ABC):
         """What painting scale s should add, measured against what is painted so far."""
 
     @abstractmethod
-    def paint(
-        self, canvas: Canvas, step: Step, codes: Tensor | None, vectors: Float[Tensor, "B n C"]
-    ) -> Canvas:
+    def paint(self, canvas: Canvas, step: Step, codes: Tensor | None, vectors: Float[Tensor, "B n C"]) -> Canvas:
         """A new canvas with the step's vectors painted."""

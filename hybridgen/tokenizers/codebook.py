@@ -47,7 +47,9 @@ class Codebook(nn.Module):
         for _ in range(rounds):
             chosen = self._chosen(self.nearest(x))
             counts = chosen.sum(0)
-            self.vectors.copy_(torch.where(counts[:, None] > 0, chosen.T @ x / counts.clamp_min(1)[:, None], self.vectors))
+            self.vectors.copy_(
+                torch.where(counts[:, None] > 0, chosen.T @ x / counts.clamp_min(1)[:, None], self.vectors)
+            )
         self.counts.fill_(x.shape[0] / len(self.vectors))
         self.sums.copy_(self.vectors * self.counts[:, None])
         self.started.fill_(True)

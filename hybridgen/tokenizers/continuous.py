@@ -48,7 +48,9 @@ class ContinuousTokenizer(Tokenizer):
         super().__init__()
         grid = coarse_grid(data.size, len(widths))
         if grid is None:
-            raise UserError(f"widths: {len(widths)} levels halve {data.size} {len(widths)} times, and it does not divide")
+            raise UserError(
+                f"widths: {len(widths)} levels halve {data.size} {len(widths)} times, and it does not divide"
+            )
         dims = len(grid)
         self.spec = TokenSpec(grid, channels, (grid,), 0)
         self.kl_weight, self.l1 = kl_weight, l1

@@ -51,7 +51,7 @@ class PyramidTokenizer(Tokenizer):
         dead: a code is revived below this share of the mean count.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - options of a card
         self,
         data: DataSpec,
         *,
@@ -76,7 +76,9 @@ class PyramidTokenizer(Tokenizer):
         dims = len(data.size)
         grid = coarse_grid(data.size, len(widths))
         if grid is None:
-            raise UserError(f"widths: {len(widths)} levels halve {data.size} {len(widths)} times, and it does not divide")
+            raise UserError(
+                f"widths: {len(widths)} levels halve {data.size} {len(widths)} times, and it does not divide"
+            )
         self.spec = TokenSpec(grid, channels, _scales(scales, grid), vocab)
         self.phases, self.lead, self.tail = phases, lead, tail
         self.quantizer_weight, self.l1, self.latent_weight = quantizer_weight, l1, latent_weight
@@ -150,7 +152,9 @@ class PyramidTokenizer(Tokenizer):
         canvas = note(canvas, step, codes, vectors)
         raw = canvas.vectors[step.scale] * self.units.std
         added = self.quantizer.contribution(raw, step.scale)
-        return canvas.with_(latent=canvas.before + added / rearrange(self.units.std, "C -> C" + " 1" * len(self.spec.grid)))
+        return canvas.with_(
+            latent=canvas.before + added / rearrange(self.units.std, "C -> C" + " 1" * len(self.spec.grid))
+        )
 
 
 def _scales(scales: tuple[int | tuple[int, ...], ...], grid: Grid) -> tuple[Grid, ...]:

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from hybridgen.nn.conv import CONV
+from hybridgen.nn.conv import CONV, zero
 from hybridgen.nn.draws import Draws
 from hybridgen.nn.positions import to_grid, to_sequence
 from hybridgen.nn.resize import enlarge, shrink
@@ -28,8 +28,7 @@ class Phi(nn.Module):
         self.kind = kind
         self.conv = CONV[dims](channels, channels, 3, padding=1)
         if kind == "residual":
-            nn.init.zeros_(self.conv.weight)
-            nn.init.zeros_(self.conv.bias)
+            zero(self.conv)
 
     def forward(self, h: Float[Tensor, "B C *grid"]) -> Float[Tensor, "B C *grid"]:
         """Same shape as h."""
@@ -53,9 +52,13 @@ class PyramidQuantizer(nn.Module):
         self.codebook, self.scales, self.commitment = codebook, scales, commitment
         channels, dims = codebook.vectors.shape[1], len(scales[-1])
         kinds = [phi] * (len(scales) - 1)
-        self.phi = nn.ModuleList([*(nn.Identity() if k == "none" else Phi(channels, dims, k) for k in kinds), nn.Identity()])
+        self.phi = nn.ModuleList(
+            [*(nn.Identity() if k == "none" else Phi(channels, dims, k) for k in kinds), nn.Identity()]
+        )
 
-    def encode(self, latent: Float[Tensor, "B C *grid"]) -> tuple[list[Int[Tensor, "B n_s"]], Float[Tensor, "B C *grid"]]:
+    def encode(
+        self, latent: Float[Tensor, "B C *grid"]
+    ) -> tuple[list[Int[Tensor, "B n_s"]], Float[Tensor, "B C *grid"]]:
         """Codes of each scale, and the sum that they paint."""
         codes, painted = [], torch.zeros_like(latent, dtype=torch.float32)
         for s in range(len(self.scales)):

@@ -37,11 +37,10 @@ class Batches:
         rank, world: this process among those that share a batch.
     """
 
-    def __init__(
-        self, source: Source, batch: int, seed: int, start: int = 0, *, rank: int = 0, world: int = 1
-    ) -> None:
+    def __init__(self, source: Source, batch: int, seed: int, start: int = 0, *, rank: int = 0, world: int = 1) -> None:
         self.source, self.batch, self.seed, self.start = source, batch, seed, start
         self.rank, self.world = rank, world
+        self._pass, self._rows = -1, torch.empty(0, dtype=torch.long)  # the pass whose order is at hand
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         index = self.start
@@ -66,9 +65,10 @@ class Batches:
         """Nothing: see `state_dict`."""
 
     def _order(self, number: int) -> Int[Tensor, " N"]:
-        if getattr(self, "_known", None) is None or self._known[0] != number:
-            self._known = (number, torch.randperm(len(self.source), generator=keyed(self.seed, "order", number)))
-        return self._known[1]
+        if self._pass != number:
+            self._pass = number
+            self._rows = torch.randperm(len(self.source), generator=keyed(self.seed, "order", number))
+        return self._rows
 
 
 def mirrored(x: Tensor, rng: Draws) -> Tensor:

@@ -108,7 +108,7 @@ class Watching(Stepwise):
         if not trainer.is_global_zero:
             return
         if step % settings.log_every == 0 or step == settings.steps:
-            losses = {name: value.item() for name, value in module.losses.items()}
+            losses = {name: value.item() for name, value in vars(module)["losses"].items()}
             rate = trainer.optimizers[0].param_groups[0]["lr"]
             self.run.log(step, {f"train/{k}": v for k, v in losses.items()} | {"train/lr": rate}, self.stage)
         note = ""

@@ -42,7 +42,7 @@ def train_generator(
     held_out = encode_all(tokenizer, data.load("valid"), False, machine.device)
     if model.residual_head is not None and config["init"] is None:
         first = cached_tokens({name: column[:FITTED_ON] for name, column in train.columns.items()})
-        model.cpu().residual_head.fit(model.residual_targets(first))
+        model.residual_head.fit(model.cpu().residual_targets(first))
     module = GeneratorModule(model, settings, config["seed"])
 
     def check() -> tuple[dict[str, float], str]:

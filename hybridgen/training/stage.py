@@ -33,7 +33,7 @@ class Stage:
 
 
 def fit(stage: Stage, module: pl.LightningModule, source: Source, extra: Sequence[pl.Callback] = ()) -> Ema:
-    """Trains to the last step, going on from the run's checkpoint if there is one; the module ends with averaged weights.
+    """Trains to the last step, from the run's checkpoint if there is one; the module ends with averaged weights.
 
     A resumed run takes the same steps as an unbroken one: batches and draws depend on the step alone.
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 
 from hybridgen.assemble import assemble_model, assemble_settings
@@ -72,20 +71,20 @@ def _train(tokenizer: Tokenizer, run: Run, composed: Composed, data: Data, machi
         held_out = to_unit(data.load("valid").x[:500])
         title = f"stage 1  tokenizer {composed.config['model']['tokenizer']['card']}"
         module = TokenizerModule(tokenizer, settings, seed)
-        stage = Stage("tokenizer", title, run, settings, machine, seed, _look(module, held_out))
+        stage = Stage("tokenizer", title, run, settings, machine, seed, _look(tokenizer, held_out))
         fit(stage, module, Source({"x": pictures}))
     tokenizer.cpu().eval()
     tokenizer.measure(to_unit(pictures[:MEASURED_ON]))
     save(run.model, tokenizer, describe("tokenizer", composed.config, data.spec))
 
 
-def _look(module: pl.LightningModule, x: torch.Tensor) -> Callable[[], tuple[dict[str, float], str]]:
+def _look(tokenizer: Tokenizer, x: torch.Tensor) -> Callable[[], tuple[dict[str, float], str]]:
     def check() -> tuple[dict[str, float], str]:
-        figures = tokenizer_figures(module.tokenizer, x.to(module.device))
+        figures = tokenizer_figures(tokenizer, x.to(next(tokenizer.parameters()).device))
         if "held_out/psnr_codes" not in figures:
             return figures, f"PSNR {figures['held_out/psnr_latent']:.1f} dB"
         codes, full, share = (figures[f"held_out/{k}"] for k in ("psnr_codes", "psnr_latent", "residual_share"))
-        word = f"PSNR codes {codes:.1f} dB, with residual {full:.1f} dB, residual carries {100 * share:.0f} % of the variance"
-        return figures, word
+        word = f"PSNR codes {codes:.1f} dB, with residual {full:.1f} dB"
+        return figures, f"{word}, residual carries {100 * share:.0f} % of the variance"
 
     return check

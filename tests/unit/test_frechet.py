@@ -12,7 +12,7 @@ from hybridgen.data.embedded import Embedded
 from hybridgen.errors import UserError
 from hybridgen.evaluation.base import Real, Sample
 from hybridgen.evaluation.features import JudgeFeatures
-from hybridgen.evaluation.frechet import Frechet, bias, distance, extrapolated, moments
+from hybridgen.evaluation.frechet import Frechet, bias, deviation, distance, extrapolated, moments
 from hybridgen.evaluation.judge import find_judge
 
 F = 16
@@ -54,12 +54,11 @@ def test_known_values():
     assert distance(moments(2 * white), moments(3 * white)) == pytest.approx(F, abs=1e-6)
 
 
-def test_weights_are_repetitions():
-    a, times = features(0, 50), np.random.default_rng(0).integers(0, 3, 50)
-    times[0] += 50 - times.sum()
-    repeated, weighted = moments(np.repeat(a, times, axis=0)), moments(a, times.astype(float))
-    np.testing.assert_allclose(weighted.mean, repeated.mean)
-    np.testing.assert_allclose(weighted.covariance, repeated.covariance)
+def test_the_deviation_is_what_simulation_finds():
+    """The jackknife's, averaged over some draws, against the spread over fresh draws of both sides."""
+    pairs = [(features(2 * i, 300, shift=0.2), features(2 * i + 1, 300)) for i in range(80)]
+    spread = np.std([distance(moments(a), moments(b)) for a, b in pairs], ddof=1)
+    assert np.mean([deviation(a, b) for a, b in pairs[:15]]) == pytest.approx(spread, rel=0.35)
 
 
 @pytest.mark.parametrize("spectrum", [np.ones(24), 1 / np.arange(1, 25)], ids=["white", "falling"])

@@ -1,13 +1,16 @@
 """Sets of torchvision's layouts, read from disk; nothing here may need a network."""
 
 import gzip
+import hashlib
 import io
+import pickle
 import tarfile
 
 import numpy as np
 import pytest
 import torch
 from einops import rearrange
+from torchvision import datasets
 
 from hybridgen.data import roots
 from hybridgen.data.mosaic import Mosaic
@@ -155,3 +158,22 @@ def test_an_interrupted_download_leaves_no_half_set(tmp_path):
     assert list(roots.cache_folder().iterdir()) == []
     found = roots.find_root("the set", None, lambda r: (r / "set").is_dir(), lambda folder: (folder / "set").mkdir())
     assert (found / "set").is_dir()
+
+
+def test_cifar_in_its_own_layout(tmp_path, monkeypatch):
+    """Batches as upstream writes them, their MD5 taken for the known ones; channels come first."""
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    names = ("data_batch_1", "test_batch", "batches.meta")
+    pictures = np.arange(20 * 3072, dtype=np.uint32).astype(np.uint8).reshape(20, 3072)
+    batch = {"data": pictures, "labels": [i % 10 for i in range(20)]}
+    for name in names:
+        (folder / name).write_bytes(pickle.dumps({"label_names": ["a"]} if name.endswith("meta") else batch))
+    train, test, meta = ([name, hashlib.md5((folder / name).read_bytes()).hexdigest()] for name in names)
+    monkeypatch.setattr(datasets.CIFAR10, "train_list", [train])
+    monkeypatch.setattr(datasets.CIFAR10, "test_list", [test])
+    monkeypatch.setattr(datasets.CIFAR10, "meta", {"filename": meta[0], "key": "label_names", "md5": meta[1]})
+    data = CIFAR10(root=str(tmp_path))
+    assert [len(data.load(split).x) for split in ("train", "valid", "test")] == [10, 10, 20]
+    assert torch.equal(data.load("test").x[3], torch.from_numpy(pictures[3].reshape(3, 32, 32)))
+    assert len(data.spec.classes) == 10
