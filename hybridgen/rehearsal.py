@@ -50,6 +50,15 @@ def rehearse(composed: Composed) -> Rehearsal:
     )
 
 
+def seconds_per_step(composed: Composed) -> float:
+    """Seconds that a training step of the generator takes on this machine, on noise."""
+    machine = choose(composed.config["device"], composed.config["precision"])
+    spec, settings = assemble_data(composed).spec, assemble_settings(composed, "train.generator")
+    with torch.random.fork_rng(devices=[]):
+        model = assemble_model(composed, spec).to(machine.device)
+    return _try_stage(model, "generator", settings, spec, machine)[0] / settings.steps
+
+
 def look_ahead(composed: Composed) -> str:
     """The lines that `train` says before it starts."""
     found = rehearse(composed)

@@ -1,0 +1,196 @@
+"""The figures of README.md and docs/log.md, all from one command; hours on two cores, resumable at any point.
+
+    make figures            # needs the full Fashion-MNIST: HYBRIDGEN_DATA, or a download
+
+1. What the residual buys: the same models with and without it, at n = 10,000 against the full test set, three
+   training seeds; beside it the best model of codes alone at equal training time, with a codebook of its own.
+2. Distance against seconds a picture: plain diffusion of the same latents at several numbers of steps, and the hybrid
+   at several numbers of head steps, trained for equal time.
+
+Every unit of work leaves a JSON file in runs/figures/; what is there is not done again.
+"""
+
+import argparse
+import json
+import math
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+from hybridgen.assemble import assemble_data, assemble_settings
+from hybridgen.checkpoint import Trained
+from hybridgen.conduct import as_trained
+from hybridgen.config import Composed, compose
+from hybridgen.evaluation.drawing import draw_pictures
+from hybridgen.evaluation.evaluate import judge_pictures
+from hybridgen.evaluation.whole import known_facts
+from hybridgen.files import write_atomic
+from hybridgen.runs import Run
+from hybridgen.training.generator_stage import train_generator
+from hybridgen.training.machine import choose
+from hybridgen.training.tokenizer_stage import obtain_tokenizer
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt  # after the backend was chosen
+
+ROOT = Path("runs/figures")
+ASSETS = Path("docs/assets")
+SEEDS = (0, 1, 2)
+ARMS = {"hybrid": "hart_fashion_mnist", "codes alone": "var_fashion_mnist", "diffusion": "dit_fashion_mnist"}
+HEAD_STEPS, DIFFUSION_STEPS = (1, 2, 4, 8), (2, 4, 8, 16, 30)
+STUDENT = {2: 12.706, 3: 4.303}  # 97.5 % quantile of t by number of seeds
+
+
+def main() -> None:
+    """Does what is not done yet, then draws and prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--samples", type=int, default=10_000, help="pictures a figure")
+    parser.add_argument("--only", choices=("residual", "speed"), help="one of the two figures")
+    args = parser.parse_args()
+    steps = unit("steps_at_equal_time", equal_steps)
+    print(f"steps at equal training time: {steps}")
+    if args.only != "speed":
+        rows = [residual_row(seed, steps, args.samples) for seed in SEEDS]
+        print(residual_table(rows))
+    if args.only != "residual":
+        points = speed_points(steps, args.samples)
+        plot_speed(points)
+        print(speed_table(points))
+
+
+def unit(name: str, work: Callable[[], Any]) -> Any:
+    """The result of `work`, kept in runs/figures/."""
+    file = ROOT / f"{name}.json"
+    if not file.exists():
+        began = time.perf_counter()
+        found = work()
+        write_atomic(file, json.dumps(found, indent=1) + "\n")
+        print(f"{name}: {time.perf_counter() - began:.0f} s", flush=True)
+    return json.loads(file.read_text())
+
+
+def equal_steps() -> dict[str, int]:
+    """Generator steps of each arm that take as long as the hybrid's own number: medians of interleaved rounds."""
+    from hybridgen.rehearsal import seconds_per_step
+
+    arms = {arm: compose(name) for arm, name in ARMS.items()}
+    rounds = [{arm: seconds_per_step(composed) for arm, composed in arms.items()} for _ in range(7)]
+    each = {arm: statistics.median(r[arm] for r in rounds) for arm in arms}
+    own = arms["hybrid"].config["train"]["generator"]["steps"]
+    print("seconds a step:", {arm: round(s, 4) for arm, s in each.items()})
+    return {arm: round(own * each["hybrid"] / s) for arm, s in each.items()}
+
+
+def trained(arm: str, seed: int, steps: dict[str, int]) -> tuple[Composed, Trained]:
+    """The arm's model of a seed, trained if it is not yet."""
+    overrides = [f"seed={seed}", f"train.generator.steps={steps[arm]}", f"runs={ROOT}"]
+    composed = compose(ARMS[arm], overrides)
+    machine, data = choose(composed.config["device"], composed.config["precision"]), assemble_data(composed)
+    run = Run.at(ROOT / composed.name / f"seed{seed}", composed.config, composed.delta)
+    began = time.perf_counter()
+    tokenizer, _ = obtain_tokenizer(composed, data, machine, ROOT, print)
+    middle = time.perf_counter()
+    model = train_generator(composed, tokenizer, data, machine, run, None)
+    print(f"{arm}, seed {seed}: tokenizer {middle - began:.0f} s, generator {time.perf_counter() - middle:.0f} s")
+    return composed, as_trained(composed, model, data, run)
+
+
+def judged(composed: Composed, model: Trained, samples: int, **settings: Any) -> dict[str, Any]:
+    """Figures of pictures drawn with these sampler settings, and seconds a picture."""
+    data, chosen = assemble_data(composed), assemble_settings(composed, "metrics")
+    began = time.perf_counter()
+    pixels, labels = draw_pictures(model, samples, 0, chosen.batch, **settings)
+    seconds = (time.perf_counter() - began) / samples
+    protocol = {**known_facts(model), "sampler": {**model.config["sampler"], **settings}, "seeds": f"0-{samples - 1}"}
+    figures = judge_pictures(pixels, labels, data, chosen, protocol)
+    return {name: shown.to_json() for name, shown in figures.items()} | {"seconds_per_picture": {"value": seconds}}
+
+
+def residual_row(seed: int, steps: dict[str, int], samples: int) -> dict[str, Any]:
+    """One seed: the hybrid with and without its residual, and codes alone with their own codebook."""
+
+    def hybrid() -> dict[str, Any]:
+        composed, model = trained("hybrid", seed, steps)
+        return {"with": judged(composed, model, samples), "without": judged(composed, model, samples, head_steps=0)}
+
+    def codes() -> dict[str, Any]:
+        return judged(*trained("codes alone", seed, steps), samples)
+
+    return {**unit(f"hybrid_seed{seed}", hybrid), "codes": unit(f"codes_seed{seed}", codes)}
+
+
+def residual_table(rows: list[dict[str, Any]]) -> str:
+    """Markdown: each seed, then means with 95 % intervals over seeds."""
+    lines = ["| seed | with residual | without | ratio | KID with | KID without | codes alone (V = 512) | hybrid / codes |"]
+    lines.append("|---|---|---|---|---|---|---|---|")
+    columns: list[list[float]] = [[] for _ in range(7)]
+    for seed, row in zip(SEEDS, rows, strict=True):
+        a, b, c = (row[k]["frechet"]["value"] for k in ("with", "without", "codes"))
+        values = [a, b, a / b, row["with"]["kid"]["value"], row["without"]["kid"]["value"], c, a / c]
+        for column, value in zip(columns, values, strict=True):
+            column.append(value)
+        lines.append(f"| {seed} | " + " | ".join(f"{v:.3f}" for v in values) + " |")
+    lines.append("| mean, 95 % | " + " | ".join(_mean(column) for column in columns) + " |")
+    return "\n".join(lines)
+
+
+def speed_points(steps: dict[str, int], samples: int) -> dict[str, list[tuple[int, float, float]]]:
+    """(steps, seconds a picture, distance) of both arms on seed 0."""
+    points: dict[str, list[tuple[int, float, float]]] = {}
+    for arm, counts in (("hybrid", HEAD_STEPS), ("diffusion", DIFFUSION_STEPS)):
+        for count in counts:
+
+            def work(arm: str = arm, count: int = count) -> dict[str, Any]:
+                return judged(*trained(arm, 0, steps), samples, head_steps=count)
+
+            found = unit(f"{arm}_{count}_steps", work)
+            point = (count, found["seconds_per_picture"]["value"], found["frechet"]["value"])
+            points.setdefault(arm, []).append(point)
+    return points
+
+
+def speed_up(points: dict[str, list[tuple[int, float, float]]]) -> float | None:
+    """Seconds of diffusion over seconds of the hybrid at the hybrid's best distance, interpolated; None: never equal."""
+    best = min(points["hybrid"], key=lambda point: point[2])
+    line = sorted((d, s) for _, s, d in points["diffusion"])
+    for (d0, s0), (d1, s1) in zip(line, line[1:], strict=False):
+        if d0 <= best[2] <= d1:
+            share = (best[2] - d0) / (d1 - d0)
+            return math.exp(math.log(s0) + share * (math.log(s1) - math.log(s0))) / best[1]
+    return None
+
+
+def plot_speed(points: dict[str, list[tuple[int, float, float]]]) -> None:
+    """docs/assets/speed.png."""
+    ASSETS.mkdir(parents=True, exist_ok=True)
+    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
+    for arm, marker in (("diffusion", "o"), ("hybrid", "s")):
+        axes.plot([1e3 * s for _, s, _ in points[arm]], [d for *_, d in points[arm]], marker=marker, label=arm)
+        for count, seconds, distance in points[arm]:
+            axes.annotate(str(count), (1e3 * seconds, distance), textcoords="offset points", xytext=(5, 5))
+    axes.set(xscale="log", xlabel="milliseconds a picture", ylabel="Fréchet distance (judge)")
+    axes.legend()
+    figure.savefig(ASSETS / "speed.png", dpi=150)
+
+
+def speed_table(points: dict[str, list[tuple[int, float, float]]]) -> str:
+    """Markdown of the same, and the speed-up at equal distance."""
+    lines = ["| model | steps | ms a picture | Fréchet distance |", "|---|---|---|---|"]
+    lines += [f"| {arm} | {n} | {1e3 * s:.1f} | {d:.3f} |" for arm, column in points.items() for n, s, d in column]
+    factor = speed_up(points)
+    found = "never equal in this range" if factor is None else f"{factor:.1f}"
+    return "\n".join([*lines, f"speed-up at the hybrid's best distance: {found}"])
+
+
+def _mean(values: list[float]) -> str:
+    mean = statistics.fmean(values)
+    half = STUDENT[len(values)] * statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+    return f"{mean:.3f} ± {half:.3f}"
+
+
+if __name__ == "__main__":
+    main()
