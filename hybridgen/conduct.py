@@ -15,7 +15,7 @@ from hybridgen.checkpoint import Trained, read_about
 from hybridgen.config import Composed
 from hybridgen.data.base import Data
 from hybridgen.evaluation.drawing import rounded
-from hybridgen.evaluation.protocol import Figure, figure
+from hybridgen.evaluation.protocol import Figure, figure, sentence
 from hybridgen.evaluation.whole import judge_model
 from hybridgen.files import write_atomic
 from hybridgen.model import Drawn, HybridModel
@@ -94,8 +94,13 @@ def show(trained: Trained, figures: dict[str, Figure], data: Data, run: Run) -> 
     text = json.dumps({name: figure.to_json() for name, figure in figures.items()}, indent=1) + "\n"
     write_atomic(run.summary, text)
     write_atomic(run.path.parent / "summary.json", text)
-    shown = {name: figure.to_json() for name, figure in figures.items()}
+    shown = {name: _with_sentence(shown) for name, shown in figures.items()}
     return grid, write_report(run, shown, pictures, [painting_strip(trained)])
+
+
+def _with_sentence(shown: Figure) -> dict[str, Any]:
+    stored = shown.to_json()
+    return {**stored, "protocol": {**stored["protocol"], "sentence": sentence(shown.protocol)}}
 
 
 def save_grid(trained: Trained, path: Path, about: dict[str, Any], seed: int = 0, **settings: Any) -> None:

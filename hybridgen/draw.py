@@ -1,17 +1,21 @@
 """Pictures of a trained model as files, each with its making inside; also a given picture completed."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 
-from hybridgen.checkpoint import Trained
+from hybridgen.checkpoint import Trained, load
 from hybridgen.data.pictures import as_tensor, fitted, read_picture
 from hybridgen.errors import UserError, unknown
 from hybridgen.evaluation.drawing import rounded
 from hybridgen.model import Given
 from hybridgen.nn.resize import shrink
-from hybridgen.provenance import model_hash, save_picture
+from hybridgen.provenance import model_hash, read_provenance, save_picture, to_image
 from hybridgen.report.grid import picture_grid
+from hybridgen.runs import Run, experiments_in, runs_in
 
 
 def draw_files(
@@ -58,6 +62,33 @@ def read_given(trained: Trained, picture: Path, mask: Path | None, count: int) -
         tokens = trained.model.tokenizer.encode(x[None].repeat(count, *[1] * x.dim()).to(trained.device))
     known = shrink(white[None], spec.grid).repeat(count, *[1] * white.dim()).to(trained.device)
     return Given(tokens, (known > 0.999).float())
+
+
+def draw_again(picture: Path, model: str | None, runs: Path, registries: Sequence[Path], out: Path) -> bool:
+    """Draws a picture again from its provenance and writes it to `out`; True when every pixel is the same.
+
+    Raises:
+        UserError: the picture does not say enough, or no run has the weights that it names.
+    """
+    said = read_provenance(picture)
+    if not {"model", "seed", "label", "sampler"} <= said.keys() or said.get("given"):
+        raise UserError(f"{picture}: only single pictures drawn from a seed can be drawn again; this is another kind")
+    file = _with_weights(said["model"], runs) if model is None else Run.open(model, runs).model
+    trained = load(file, registries=registries)
+    settings = {name: value for name, value in said["sampler"].items() if name != "card"}
+    pixels = rounded(trained.sample([said["label"]], seed=said["seed"], **settings)).numpy()[0]
+    save_picture(out, pixels, {key: value for key, value in said.items() if key != "version"})
+    with Image.open(picture) as before:
+        return np.array_equal(np.asarray(before), np.asarray(to_image(pixels)))
+
+
+def _with_weights(digest: str, runs: Path) -> Path:
+    """The weights file under `runs` whose hash this is."""
+    for experiment in experiments_in(runs):
+        for folder in reversed(runs_in(runs / experiment)):
+            if Run(folder).model.exists() and model_hash(Run(folder).model) == digest:
+                return Run(folder).model
+    raise UserError(f"{runs}: no run has the weights {digest}; name the model with --model, or its folder with --runs")
 
 
 def _classes(trained: Trained) -> int:

@@ -89,6 +89,10 @@ class HybridModel(nn.Module):
         super().__init__()
         if code_head is None and residual_head is None:
             raise UserError("a model needs a code head or a residual head; both are null")
+        if code_head is not None and backbone.per_step:
+            raise UserError(
+                "the backbone gives one hidden vector a step, too few to draw codes from; set code_head=null"
+            )
         self.tokenizer, self.conditioner, self.order, self.backbone = tokenizer, conditioner, order, backbone
         self.code_head, self.residual_head = code_head, residual_head
         self.residual_from, self.draws = residual_from, draws
@@ -105,7 +109,8 @@ class HybridModel(nn.Module):
     def loss_at(self, tokens: Tokens, condition: Condition, due: Due, rng: Draws) -> dict[str, Tensor]:
         """The same with the condition and what is due handed in."""
         due = Due(due.positions.to(tokens.latent.device), due.sizes, due.scales, due.grids)
-        truth = replay(self.tokenizer, tokens, self.order.scales, self.residual_scales)
+        with torch.no_grad():  # the tokenizer is frozen: no gradient reaches it through what it paints
+            truth = replay(self.tokenizer, tokens, self.order.scales, self.residual_scales)
         hidden = self.backbone(truth.canvas, truth.views, due, condition)
         total, losses, logits = hidden.new_zeros((), dtype=torch.float32), {}, None
         if self.code_head is not None:
@@ -134,7 +139,12 @@ class HybridModel(nn.Module):
         self, condition: Condition, seeds: Sequence[int], sampler: Sampler,
         given: Given | None = None, record: list[Drawn] | None = None,
     ) -> Float[Tensor, "B X *size"]:  # fmt: skip
-        """Pictures of these seeds, in [-1, 1]; `record` collects every turn."""
+        """Pictures of these seeds, in [-1, 1]; `record` collects every turn.
+
+        Raises:
+            UserError: the sampler chooses by confidence, and the parts cannot.
+        """
+        self._check_choice(sampler)
         canvas, plan = self.tokenizer.blank(len(seeds)), self.order.plan(sampler.sets)
         noise = Noise(seeds, canvas.latent.device)
         settings = [settle(sampler, j, len(plan)) for j in range(len(plan))]
@@ -152,6 +162,17 @@ class HybridModel(nn.Module):
             if record is not None:
                 record.append(Drawn(step, hidden, before, canvas))
         return self.tokenizer.decode(canvas.latent)
+
+    def _check_choice(self, sampler: Sampler) -> None:
+        """Choosing by confidence draws positions again that were not kept, and ranks them by their codes."""
+        if sampler.by == "random":
+            return
+        if self.code_head is None:
+            raise UserError("sampler.by: 'confidence' ranks codes, and this model draws none; use 'random'")
+        if not self.backbone.revisits:
+            raise UserError(
+                "sampler.by: 'confidence' feeds positions again, and this backbone sees each once; use 'random'"
+            )
 
     def _draw(
         self, hidden: Tensor, condition: Condition, canvas: Canvas, step: Step, noise: Noise, now: Settled, j: int
@@ -210,7 +231,8 @@ class HybridModel(nn.Module):
         if vectors is not None:
             embedded = self.backbone.embed(vectors) if self.join.kind != "hidden" else None
             if self.join.conv is not None:
-                painted = self.tokenizer.paint(before, step, codes, vectors).latent
+                with torch.no_grad():
+                    painted = self.tokenizer.paint(before, step, codes, vectors).latent
         return self.join(hidden, embedded, painted, step)
 
     def _draw_codes(self, logits: Tensor, step: Step, noise: Noise, now: Settled, j: int) -> tuple[Tensor, Tensor]:

@@ -39,7 +39,7 @@ class Tokens:
     """What a tokenizer makes of x."""
 
     latent: Float[Tensor, "B C *grid"]
-    codes: list[Int[Tensor, "B n_s"]]  # one entry a scale; empty without codes
+    codes: list[Int[Tensor, "B _"]]  # one entry a scale, with n_s positions; empty without codes
 
 
 @dataclass
@@ -71,11 +71,14 @@ class Condition:
         )
 
     def pooled(self) -> Float[Tensor, "B D"]:
-        """One vector a row: the vector, or the largest entries over the tokens."""
+        """One vector a row: the vector, or the largest entries over the tokens that are there."""
         if self.vector is not None:
             return self.vector
         assert self.tokens is not None, "a condition has a vector or tokens"
-        return self.tokens.amax(1)
+        if self.mask is None:
+            return self.tokens.amax(1)
+        largest = self.tokens.masked_fill(~self.mask[..., None], -torch.inf).amax(1)
+        return largest.masked_fill(~self.mask.any(1, keepdim=True), 0.0)
 
 
 def _stack(rows: Tensor | None, null: Tensor | None) -> Tensor | None:
@@ -144,9 +147,9 @@ class Canvas:
     latent: Float[Tensor, "B C *grid"]
     before: Float[Tensor, "B C *grid"]
     scale: int
-    codes: list[Int[Tensor, "B n_s"]]
-    vectors: list[Float[Tensor, "B n_s C"]]
-    known: list[Bool[Tensor, "B n_s"]]
+    codes: list[Int[Tensor, "B _"]]  # one entry a scale, with n_s positions
+    vectors: list[Float[Tensor, "B _ C"]]
+    known: list[Bool[Tensor, "B _"]]
 
     def began(self, s: int) -> Float[Tensor, "B C *grid"]:
         """The latent as it stood when scale `s` began."""

@@ -139,3 +139,14 @@ def test_settings_compose(arguments):
     """Every experiment and override that a page names resolves."""
     done = hybridgen("compose", *arguments, cwd=ROOT)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("title", ["by_hand.py", "head_alone.py"])
+def test_the_code_on_parts_runs(title):
+    """The blocks of the page on parts, and the shapes that their comments promise."""
+    found = {}
+    exec(compile(blocks(ROOT / "docs/how-to/use-parts-from-python.md")[title], title, "exec"), found)
+    promised = {"by_hand.py": ("pictures", (2, 1, 28, 28)), "head_alone.py": ("drawn", (8, 16, 4))}
+    name, shape = promised[title]
+    assert found[name].shape == shape
+    assert torch.isfinite(found[name]).all()

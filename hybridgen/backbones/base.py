@@ -14,6 +14,7 @@ class Backbone(nn.Module, ABC):
 
     width: int  # D
     per_step: bool = False  # True: one hidden vector a step instead of one a position
+    revisits: bool = False  # True: a position may be fed again, as choosing by confidence does; `due` counts as unknown
 
     @abstractmethod
     def forward(

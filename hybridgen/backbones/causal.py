@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
+import torch.nn.functional as F
 from annotated_types import Ge
-from jaxtyping import Float
+from einops import rearrange
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from hybridgen.backbones.base import Backbone
@@ -23,11 +25,12 @@ from hybridgen.types import Canvas, Condition, Due, Step, TokenSpec
 
 @dataclass
 class CausalState:
-    """What sampling remembers: keys and values a layer, the last step, the condition."""
+    """What sampling remembers: keys and values a layer, the last step, the scale that began, the condition."""
 
     condition: Condition
     caches: list[KeyValues]
     previous: Step | None = None
+    first: int | None = None
 
 
 class CausalBackbone(Backbone):
@@ -86,10 +89,11 @@ class CausalBackbone(Backbone):
         prefix = self._prefix(condition)
         before = torch.full((prefix.shape[1],), -1, device=x.device)
         step = torch.cat([before, due.step])
-        bias = torch.zeros(len(step), len(step), device=x.device).masked_fill(step[:, None] < step[None], float("-inf"))
+        seen, there = step[:, None] >= step[None], self._there(condition, len(step))
+        seen = seen if there is None else seen & there
         x = torch.cat([prefix, x], 1)
         for block in self.blocks:
-            x = block(x, condition.pooled(), bias, None, *self._crossed(condition))
+            x = block(x, condition.pooled(), seen, None, *self._crossed(condition))
         return x[:, prefix.shape[1] :]
 
     def begin(self, condition: Condition) -> CausalState:
@@ -104,12 +108,15 @@ class CausalBackbone(Backbone):
         self, state: CausalState, canvas: Canvas, view: Float[Tensor, "B n_s C"], step: Step
     ) -> Float[Tensor, "rows n D"]:
         """The step's positions, given everything in the cache."""
-        if state.previous is None:
+        state.first = step.scale if state.previous is None else state.first
+        if state.previous is None or (self.reads == "view" and step.scale == state.first):
             x = self._start(state.condition).expand(-1, step.positions.shape[1], -1)
         elif self.reads == "view":
             x = self.inp(take(view, step.positions))
         else:
-            x = self._content(canvas, state.previous.scale, state.previous.positions)
+            before = state.previous
+            self._need_equal_steps((before.scale, step.scale), (before.positions.shape[1], step.positions.shape[1]))
+            x = self._content(canvas, before.scale, before.positions)
         state.previous = step
         x = repeat_rows(x, state.condition.rows) + repeat_rows(
             self.places(step.scale, step.positions), state.condition.rows
@@ -129,11 +136,20 @@ class CausalBackbone(Backbone):
             later = [self.inp(take(views[s], due.positions[:, cut])) for s, cut in spans[1:]]
             first = spans[0][1].stop
         else:
+            self._need_equal_steps(due.scales, due.sizes)
             content = self._content(canvas, due.scales[0], due.positions)
             later = [content[:, :-first]]
         x = torch.cat([start.expand(-1, first, -1), *(repeat_rows(part, condition.rows) for part in later)], 1)
         places = [self.places(s, due.positions[:, cut]) for s, cut in due.spans()]
         return x + repeat_rows(torch.cat(places, 1), condition.rows)
+
+    def _need_equal_steps(self, scales: tuple[int, ...], sizes: tuple[int, ...]) -> None:
+        """A step's input is the step before it, position by position."""
+        if len(set(scales)) > 1 or len(set(sizes)) > 1:
+            raise UserError(
+                f"backbone reads '{self.reads}' of the step before, so all steps need one scale and one size; given "
+                f"scales {scales} and sizes {sizes}\n  take an order of equal patches and sampler.sets=1, or reads=view"
+            )
 
     def _content(self, canvas: Canvas, s: int, positions: Tensor) -> Float[Tensor, "B n D"]:
         if self.table is not None:
@@ -151,9 +167,17 @@ class CausalBackbone(Backbone):
     def _crossed(self, condition: Condition) -> tuple[Tensor | None, Tensor | None]:
         return (condition.tokens, condition.mask) if self.cross else (None, None)
 
+    def _there(self, condition: Condition, keys: int) -> Bool[Tensor, "rows 1 1 M"] | None:
+        """Which of the prefix and what follows it are there: a prefix may be padded. None where all are."""
+        if condition.mask is None or condition.tokens is None or self.cross:
+            return None
+        return rearrange(F.pad(condition.mask, (0, keys - condition.mask.shape[1]), value=True), "rows M -> rows 1 1 M")
+
     def _run(self, x: Float[Tensor, "rows n D"], state: CausalState) -> Float[Tensor, "rows n D"]:
+        seen = state.caches[0].k
+        there = self._there(state.condition, x.shape[1] + (0 if seen is None else seen.shape[2]))
         for block, cache in zip(self.blocks, state.caches, strict=True):
-            x = block(x, state.condition.pooled(), None, cache, *self._crossed(state.condition))
+            x = block(x, state.condition.pooled(), there, cache, *self._crossed(state.condition))
         return x
 
 

@@ -20,6 +20,7 @@ class NoBackbone(Backbone):
     """
 
     per_step = True
+    revisits = True
 
     def __init__(self, tokens: TokenSpec, *, width: Annotated[int, Ge(1)] = 128) -> None:
         super().__init__()
@@ -41,4 +42,4 @@ class NoBackbone(Backbone):
 
     def embed(self, vectors: Float[Tensor, "B n C"]) -> Float[Tensor, "B n D"]:
         """Nothing here sees vectors."""
-        raise UserError("backbone 'none' embeds no codes: use it without a code head, or with model.join=hidden")
+        raise UserError("backbone 'none' embeds no codes: use it without a code head")

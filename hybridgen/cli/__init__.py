@@ -17,6 +17,7 @@ VERBS: Final = {
     "train": "train an experiment: tokenizer, then generator; sample, evaluate, report",
     "resume": "go on with a run that was stopped",
     "sample": "draw pictures with a trained model, or complete one",
+    "replay": "draw a picture again from what it says of its own making",
     "evaluate": "judge a trained model; every figure with its protocol",
     "list": "slots, cards and experiments",
     "compose": "print an experiment with all its defaults written out",

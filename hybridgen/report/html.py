@@ -50,6 +50,7 @@ def write_report(
 
 def _header(run: Run) -> str:
     info, status = run.info, run.status
+    status = "finished" if status == "running" and run.model.exists() else status  # the report is a run's last act
     spent = (info["ended"] or time.time()) - info["started"]
     facts = [run.name, time.strftime("%d %B %Y, %H:%M", time.localtime(info["started"])), duration(spent), info["host"]]
     return (

@@ -48,8 +48,8 @@ class Replay:
 
     canvas: Canvas  # finished
     before: dict[int, Canvas]  # as each scale began
-    views: dict[int, Float[Tensor, "B n_s C"]]
-    owed: dict[int, Float[Tensor, "B n_s C"]]
+    views: dict[int, Float[Tensor, "B _ C"]]  # of each scale, at its n_s positions
+    owed: dict[int, Float[Tensor, "B _ C"]]
 
 
 def replay(tokenizer: Tokenizer, tokens: Tokens, scales: tuple[int, ...], residual_at: tuple[int, ...]) -> Replay:

@@ -35,6 +35,11 @@ class GeneratorModule(pl.LightningModule):
         self.losses = self.model.loss(cached_tokens(batch), batch, rng)
         return self.losses["loss"]
 
+    def on_fit_start(self) -> None:
+        """Compiles the backbone if asked to; in place, so that names in checkpoints stay as they are."""
+        if self.settings.compile:
+            self.model.backbone.compile(dynamic=True)
+
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
         """Clips here, since Lightning refuses to under mixed precision with a fused optimiser."""
         clip(self.parameters(), self.settings.clip)

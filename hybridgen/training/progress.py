@@ -34,7 +34,8 @@ class StageProgress:
         elif time.monotonic() - self.spoke > 30:
             self.spoke = time.monotonic()
             left = (self.spoke - self.began) / max(done - self.first, 1) * (self.steps - done)
-            self.console.print(f"{self.title}  {100 * done / self.steps:.0f} %  {left:.0f} s left  {self.note}", soft_wrap=True)
+            line = f"{self.title}  {100 * done / self.steps:.0f} %  {left:.0f} s left  {self.note}"
+            self.console.print(line, soft_wrap=True)
 
     def close(self) -> None:
         """Leaves the last state of the bar on the screen."""

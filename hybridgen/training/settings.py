@@ -24,7 +24,7 @@ class Training:
         clip: largest gradient norm; 0 does not clip.
         ema: decay of the averaged weights, which are the ones that are sampled, evaluated and saved.
         flip: mirror half of the training pictures along their last axis.
-        compile: torch.compile the parts; slower to start, rarely worth it on a CPU.
+        compile: torch.compile the large networks; slower to start, rarely worth it on a CPU.
         log_every: steps between logged losses.
         check_every: steps between looks at held-out data.
         sample_every: steps between sample grids; 0 draws none.

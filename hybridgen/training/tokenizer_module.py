@@ -36,6 +36,12 @@ class TokenizerModule(pl.LightningModule):
         self.losses = self.tokenizer.loss(mirrored(x, rng) if self.settings.flip else x, rng)
         return self.losses["loss"]
 
+    def on_fit_start(self) -> None:
+        """Compiles the tokenizer's networks if asked to; in place, so that names in checkpoints stay as they are."""
+        if self.settings.compile:
+            for network in self.tokenizer.children():
+                network.compile()
+
     def configure_gradient_clipping(self, optimizer: Any, *_: Any, **__: Any) -> None:
         """Clips here, since Lightning refuses to under mixed precision with a fused optimiser."""
         clip(self.parameters(), self.settings.clip)

@@ -1,0 +1,143 @@
+"""Stand-ins for a part's neighbours, so that the laws of one slot need no part of another.
+
+A story is what steps drew, told without a tokenizer: vectors are painted by adding up enlarged scales.
+"""
+
+import copy
+from dataclasses import dataclass, replace
+from math import prod
+from typing import TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from hybridgen.nn.draws import keyed
+from hybridgen.nn.positions import to_grid, to_sequence
+from hybridgen.nn.resize import enlarge, shrink
+from hybridgen.orders.order import SetOrder
+from hybridgen.tokenizers.canvas import blank_canvas, note
+from hybridgen.types import Canvas, Condition, DataSpec, Due, Grid, Step, TokenSpec
+
+Module = TypeVar("Module", bound=nn.Module)
+
+ROWS, CHANNELS, VOCAB, CLASSES = 3, 3, 11, 3
+_SIDES = {1: (8,), 2: (4, 4), 3: (2, 2, 4)}
+_SMALLER = {1: ((1,), (2,), (5,)), 2: ((1, 1), (2, 3)), 3: ((1, 1, 1), (1, 2, 3))}
+
+
+def pyramid(dims: int) -> TokenSpec:
+    """Several scales of codes, not all of them square."""
+    return TokenSpec(_SIDES[dims], CHANNELS, (*_SMALLER[dims], _SIDES[dims]), VOCAB)
+
+
+def plain(dims: int) -> TokenSpec:
+    """One scale of codes."""
+    return TokenSpec(_SIDES[dims], CHANNELS, (_SIDES[dims],), VOCAB)
+
+
+def data(dims: int, side: int = 8) -> DataSpec:
+    """What a data set of that many dimensions offers."""
+    return DataSpec(2, (side,) * dims, tuple(f"class {i}" for i in range(CLASSES)))
+
+
+def examples(spec: DataSpec, rows: int = ROWS) -> Float[Tensor, "B X *size"]:
+    """Smooth noise in [-1, 1], as data has more of what is coarse."""
+    rough = torch.randn(rows, spec.channels, *spec.size, generator=keyed("examples"))
+    half: Grid = tuple(max(1, side // 2) for side in spec.size)
+    return (0.3 * rough + enlarge(shrink(rough, half), spec.size)).tanh()
+
+
+def condition(width: int, rows: int = ROWS, tokens: int = 0, key: object = 0) -> Condition:
+    """Vectors of unit deviation, and as many tokens a row, of which rows but the first lack the last."""
+    rng = keyed("condition", key)
+    given = Condition(vector=torch.randn(rows, width, generator=rng))
+    null = Condition(vector=torch.randn(1, width, generator=rng))
+    for part in (given, null) if tokens else ():
+        assert part.vector is not None, "made above"
+        part.tokens = torch.randn(len(part.vector), tokens, width, generator=rng)
+        part.mask = (torch.arange(tokens) < tokens - 1).expand(len(part.vector), -1).clone()
+        part.mask[0] = True
+    return replace(given, null=null)
+
+
+def shaken(module: Module, deviation: float = 0.2) -> Module:
+    """A copy away from its start, where zeros make many laws trivial; what is frozen stays."""
+    module, rng = copy.deepcopy(module).eval(), keyed("shaken")
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if parameter.requires_grad:
+                parameter.add_(deviation * torch.randn(parameter.shape, generator=rng))
+    return module
+
+
+@dataclass(frozen=True)
+class Story:
+    """What each of some steps drew."""
+
+    tokens: TokenSpec
+    sets: int  # in which the last scale was drawn
+    steps: tuple[Step, ...]
+    codes: tuple[Tensor, ...]
+    vectors: tuple[Tensor, ...]
+
+    def canvas(self, turns: int | None = None) -> Canvas:
+        """The canvas after the first `turns` steps, or after all."""
+        empty = torch.zeros(ROWS, self.tokens.channels, *self.tokens.grid)
+        canvas = blank_canvas(self.tokens, empty)
+        for step, codes, vectors in list(zip(self.steps, self.codes, self.vectors, strict=True))[:turns]:
+            canvas = note(canvas, step, codes, vectors)
+            canvas = canvas.with_(latent=self._map(canvas, step.scale + 1))
+        return canvas
+
+    def view(self, canvas: Canvas, s: int) -> Float[Tensor, "B n_s C"]:
+        """What scales coarser than s left for it."""
+        return to_sequence(shrink(self._map(canvas, s), self.tokens.scales[s]))
+
+    def views(self) -> dict[int, Tensor]:
+        """The view of each scale, when all is drawn."""
+        finished = self.canvas()
+        return {s: self.view(finished, s) for s in range(len(self.tokens.scales))}
+
+    def due(self, first: int = 0) -> Due:
+        """All steps from `first` on."""
+        steps = self.steps[first:]
+        positions = torch.cat([step.positions for step in steps], 1)
+        sizes = tuple(step.positions.shape[1] for step in steps)
+        return Due(positions, sizes, tuple(step.scale for step in steps), tuple(step.grid for step in steps))
+
+    def changed(self, turn: int) -> "Story":
+        """The same story, but for what step `turn` drew."""
+        codes, vectors = [*self.codes], [*self.vectors]
+        codes[turn] = (codes[turn] + 1) % max(1, self.tokens.vocab)
+        vectors[turn] = vectors[turn] + torch.randn(vectors[turn].shape, generator=keyed("changed", turn))
+        return replace(self, codes=tuple(codes), vectors=tuple(vectors))
+
+    def _map(self, canvas: Canvas, scales: int) -> Float[Tensor, "B C *grid"]:
+        """The sum of the first so many scales."""
+        parts = [
+            enlarge(to_grid(canvas.vectors[s], grid), self.tokens.grid)
+            for s, grid in enumerate(self.tokens.scales[:scales])
+        ]
+        return torch.stack([torch.zeros_like(canvas.latent), *parts]).sum(0)
+
+
+def story(order: SetOrder, tokens: TokenSpec, sets: int) -> Story:
+    """Random codes and vectors, drawn in the steps of an order."""
+    rng = keyed("story", sets)
+    shuffle = torch.rand(ROWS, prod(tokens.scales[-1]), generator=rng)
+    empty = blank_canvas(tokens, torch.zeros(ROWS, tokens.channels, *tokens.grid))
+    steps = [order.step(turn, shuffle, empty, False) for turn in order.plan(sets)]
+    codes = [torch.randint(max(1, tokens.vocab), step.positions.shape, generator=rng) for step in steps]
+    vectors = [torch.randn(*step.positions.shape, tokens.channels, generator=rng) for step in steps]
+    return Story(tokens, sets, tuple(steps), tuple(codes), tuple(vectors))
+
+
+def stories(tokens: TokenSpec) -> list[Story]:
+    """Whole scales, and the last one in sets; where there is one scale, also position by position and row by row."""
+    whole = SetOrder(tokens)
+    told = [story(whole, tokens, sets) for sets in (1, 3)]
+    if len(tokens.scales) == 1:
+        row = (*(1 for _ in tokens.grid[1:]), tokens.grid[-1] // 2)
+        told += [story(SetOrder(tokens, patch=patch), tokens, 1) for patch in (row, (1,) * len(row))]
+    return told
