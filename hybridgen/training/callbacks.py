@@ -1,9 +1,11 @@
 """What happens around the steps of a stage: averaging, saving, watching. Lightning calls these in this order."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
+from torch import nn
 
 from hybridgen.files import atomic_path
 from hybridgen.runs import Run
@@ -116,15 +118,22 @@ class Watching(Stepwise):
             figures, note = self._with_averages(module)
             self.run.log(step, figures, self.stage)
         if self.draw is not None and settings.sample_every and step % settings.sample_every == 0:
-            with self.ema.swapped():
-                module.eval()
+            with self.ema.swapped(), _resting(module):
                 self.draw(step)
-                module.train()
         self.progress.advance(step, note)
 
     def _with_averages(self, module: pl.LightningModule) -> tuple[dict[str, float], str]:
-        with self.ema.swapped():
-            module.eval()
-            found = self.check()
-            module.train()
-        return found
+        with self.ema.swapped(), _resting(module):
+            return self.check()
+
+
+@contextmanager
+def _resting(module: nn.Module) -> Iterator[None]:
+    """In evaluation mode inside this block; after it each part is as it was, so that a frozen one stays at rest."""
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode

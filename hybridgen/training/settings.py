@@ -5,6 +5,8 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Le, Lt
 
+from hybridgen.errors import UserError
+
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
@@ -49,3 +51,7 @@ class Training:
     check_every: Annotated[int, Ge(1)] = 500
     sample_every: Annotated[int, Ge(0)] = 0
     save_every: Annotated[int, Ge(1)] = 200
+
+    def __post_init__(self) -> None:
+        if self.batch % self.accumulate:
+            raise UserError(f"accumulate: {self.accumulate} parts of equal size cannot make a batch of {self.batch}")

@@ -42,7 +42,7 @@ def fit(stage: Stage, module: pl.LightningModule, source: Source, extra: Sequenc
         extra: more callbacks, called last.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C, once the step is finished and a checkpoint is written.
+        KeyboardInterrupt: Ctrl-C, once the step is finished and a checkpoint is written; a second one: at once.
     """
     settings, ckpt = stage.settings, stage.run.checkpoint
     ema = Ema(module, settings.ema)
@@ -52,11 +52,14 @@ def fit(stage: Stage, module: pl.LightningModule, source: Source, extra: Sequenc
     watching = Watching(stage.run, stage.name, settings, ema, stage.check, stage.draw, progress)
     with warnings.catch_warnings(), watched() as wish:
         _quiet()
-        trainer = _trainer(stage, [Averaging(ema), Saving(stage.run, settings.save_every, wish), watching, *extra])
+        # saving comes after watching: a checkpoint of a step holds the promise that the step's line is written
+        trainer = _trainer(stage, [Averaging(ema), watching, Saving(stage.run, settings.save_every, wish), *extra])
         start, part = done * settings.accumulate, settings.batch // settings.accumulate
         batches = Batches(source, part, stage.seed, start, rank=trainer.global_rank, world=trainer.world_size)
         try:
             trainer.fit(module, train_dataloaders=batches, ckpt_path=str(ckpt) if done else None, weights_only=True)
+        except SystemExit:  # what Lightning makes of a second Ctrl-C
+            raise KeyboardInterrupt from None
         finally:
             progress.close()
     if wish.stop:

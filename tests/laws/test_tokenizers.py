@@ -1,14 +1,25 @@
 """The laws of tokenizers, over every card, in one, two and three dimensions; and what only some of them promise."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 
-from hybridgen.laws.tokenizers import TOKENIZER_LAWS, started
+from hybridgen.laws.measure import gradients_of
+from hybridgen.laws.tokenizers import (
+    TOKENIZER_LAWS, painting_the_truth_gives_the_latent_back, sets_paint_what_scales_do, started,
+)  # fmt: skip
 from hybridgen.laws.toy import data, examples
+from hybridgen.nn.draws import Draws, keyed
+from hybridgen.nn.positions import to_sequence
+from hybridgen.nn.resize import shrink
+from hybridgen.tokenizers.canvas import replay
 from tests.laws.tiny import PYRAMID, build, cards
 
-PHI = [("pyramid", [*PYRAMID, f"phi={kind}"]) for kind in ("blend", "none")]
-OBLONG = ["scales=[[1, 2], [2, 3], [3, 4]]", *PYRAMID[1:]]
+MORE = [
+    ("pyramid", [*PYRAMID, "phi=blend"]),
+    ("pyramid", [*PYRAMID, "phi=none"]),
+]
 
 
 def made(card, options, dims):
@@ -17,10 +28,69 @@ def made(card, options, dims):
 
 
 @pytest.mark.parametrize("dims", [1, 2, 3])
-@pytest.mark.parametrize(("card", "options"), [*cards("tokenizer"), *PHI], ids=lambda value: str(value)[-20:])
+@pytest.mark.parametrize(("card", "options"), [*cards("tokenizer"), *MORE], ids=lambda value: str(value)[-12:])
 def test_laws(card, options, dims):
-    x = examples(data(dims), 5)
+    tokenizer, x = made(card, options, dims), examples(data(dims), 4)
     for law in TOKENIZER_LAWS:
-        with torch.random.fork_rng(devices=[]):
-            tokenizer = made(card, options, dims)
         law(tokenizer, x)
+
+
+@pytest.mark.parametrize("scales", ["[[1, 2], [2, 3], [4, 4]]", "[2, 2, 4, 4]"])
+def test_laws_on_odd_pyramids(scales):
+    """Scales that are not square, and scales that come twice."""
+    tokenizer = made("hybrid", [f"scales={scales}", *PYRAMID[1:]], 2)
+    for law in TOKENIZER_LAWS:
+        law(tokenizer, examples(data(2), 4))
+
+
+def pyramid_of(x, *options):
+    return started(made("pyramid", [*PYRAMID, *options], 2), x)
+
+
+def test_codes_paint_the_quantised_map():
+    """What the codes of a picture paint is what its encoder's quantiser summed up."""
+    x = examples(data(2), 4)
+    tokenizer = pyramid_of(x)
+    painted = replay(tokenizer, tokenizer.encode(x), (0, 1, 2), ()).canvas.latent
+    summed = tokenizer.quantizer.encode(tokenizer.encoder(x))[1]
+    torch.testing.assert_close(painted, tokenizer.units(summed), rtol=0, atol=1e-5)
+
+
+def test_finer_scales_come_nearer():
+    """Once trained, each scale lessens what is left, on the mean of the data."""
+    x, tokenizer = examples(data(2), 32), made("pyramid", [*PYRAMID, "vocab=64"], 2)
+    gradients_of(tokenizer, lambda step: tokenizer.loss(x, Draws("training", step))["loss"], 60)
+    tokenizer.measure(x)
+    tokenizer.requires_grad_(False)
+    tokens = tokenizer.encode(x)
+    truth = replay(tokenizer, tokens, (0, 1, 2), ())
+    left = [(tokens.latent - c.latent).square().mean().item() for c in (*truth.before.values(), truth.canvas)]
+    assert all(b <= 1.01 * a for a, b in pairwise(left)), left
+
+
+def test_nearest_codes_are_nearest():
+    x = examples(data(2), 32)
+    book = pyramid_of(x).quantizer.codebook
+    rows = torch.randn(256, book.vectors.shape[1], generator=keyed("rows"))
+    distance = torch.cdist(rows.double(), book.vectors.double())
+    chosen = distance.gather(1, book.nearest(rows)[:, None])[:, 0]
+    torch.testing.assert_close(chosen, distance.amin(1), rtol=0, atol=1e-6)
+
+
+def live_view(tokenizer, canvas, s):
+    return to_sequence(shrink(canvas.latent, tokenizer.spec.scales[s]))
+
+
+def owed_in_half(tokenizer, tokens, canvas, s):
+    return 0.5 * to_sequence(shrink(tokens.latent - canvas.began(s), tokenizer.spec.scales[s]))
+
+
+@pytest.mark.parametrize(
+    ("method", "broken", "law"),
+    [("view", live_view, sets_paint_what_scales_do), ("owed", owed_in_half, painting_the_truth_gives_the_latent_back)],
+)
+def test_laws_see_what_is_broken(monkeypatch, method, broken, law):
+    tokenizer = made("hybrid", PYRAMID, 2)
+    monkeypatch.setattr(type(tokenizer), method, broken)
+    with pytest.raises(AssertionError):
+        law(tokenizer, examples(data(2), 4))

@@ -1,10 +1,15 @@
 """Options with which each card builds in milliseconds, and the parts they build."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
-from hybridgen.assemble import assemble_part
-from hybridgen.config import compose
+import torch
+
+from hybridgen.assemble import assemble_model, assemble_part
+from hybridgen.config import Composed, compose
+from hybridgen.laws.toy import data
+from hybridgen.model import HybridModel
 from hybridgen.registry import Registry
 
 PYRAMID = ["scales=[1, 2, 4]", "vocab=11", "channels=3", "widths=[8]", "encoder_blocks=1", "decoder_blocks=1"]
@@ -34,6 +39,14 @@ TINY = {
     },
     "solver": {"ddim": [], "ddpm": [], "dpm++": [], "euler": [], "heun": []},
 }
+STANDARD = {
+    "tokenizer": "hybrid",
+    "conditioner": "label",
+    "order": "scales",
+    "backbone": "causal",
+    "code_head": "categorical",
+    "residual_head": "flow",
+}
 
 
 def path_of(slot: str) -> str:
@@ -49,5 +62,23 @@ def cards(slot: str) -> list[tuple[str, list[str]]]:
 def build(slot: str, card: str, options: list[str], offered: Mapping[str, Any] | None = None) -> Any:
     """The part of a card, given what it asks of its neighbours."""
     path = path_of(slot)
-    composed = compose("base", [f"{path}={card}", *(f"{path}.{option}" for option in options)])
+    composed = experiment(f"{path}={card}", *(f"{path}.{option}" for option in options))
     return assemble_part(composed, path, offered, slot=slot)
+
+
+@cache
+def experiment(*overrides: str) -> Composed:
+    """An experiment over the base; composing is half of what building a tiny part takes."""
+    return compose("base", overrides)
+
+
+def model(*overrides: str, dims: int = 2) -> HybridModel:
+    """A tiny model of base.yaml's parts, unless overridden: a card by `slot=name`, an option by `slot.option=value`."""
+    chosen = dict(override.split("=", 1) for override in overrides if "." not in override.split("=")[0])
+    settings = [f"model.{override}" for override in overrides]
+    for slot, standard in STANDARD.items():
+        card = chosen.get(slot, standard)
+        if card != "null":
+            settings = [f"model.{slot}={card}", *(f"model.{slot}.{o}" for o in TINY[slot][card]), *settings]
+    torch.manual_seed(0)
+    return assemble_model(experiment(*settings), data(dims))
