@@ -1,7 +1,8 @@
 """Weights and the config that made them, in one safetensors file: nothing is unpickled, nothing imported unasked."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -35,18 +36,17 @@ def read_about(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is absent, damaged, or was not written by `save`.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: there is no such file") from error
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: not a whole safetensors file ({error})") from error
+    with _opened(path) as file:
+        metadata = file.metadata() or {}
     if _KEY not in metadata:
         raise UserError(f"{path}: these weights carry no hybridgen config; files of other projects need an importer")
-    about = json.loads(metadata[_KEY])
-    if about.get("format") != FORMAT:
-        raise UserError(f"{path}: format {about.get('format')}, but this hybridgen reads format {FORMAT}")
+    try:
+        about: dict[str, Any] = json.loads(metadata[_KEY])
+        stated = about.get("format")
+    except (ValueError, RecursionError, AttributeError) as error:
+        raise UserError(f"{path}: its hybridgen config is damaged ({error})") from error
+    if stated != FORMAT:
+        raise UserError(f"{path}: format {stated}, but this hybridgen reads format {FORMAT}")
     return about
 
 
@@ -57,7 +57,7 @@ def read_weights(path: Path, module: nn.Module, prefix: str = "", missing: str =
         UserError: names or shapes do not fit; the message lists them.
     """
     wanted, fitting, wrong = module.state_dict(), {}, []
-    with safe_open(path, framework="pt") as file:
+    with _opened(path) as file:
         names = set(file.keys())
         for name in wanted:
             if prefix + name in names:
@@ -105,16 +105,16 @@ class Trained:
         """Pictures in [-1, 1]; picture i has the seed `seed` + i and depends on it alone.
 
         Args:
-            labels: class of each picture; None: the classes in turn.
-            count: how many pictures, when there are no labels.
+            labels: class of each picture; None: all classes.
+            count: how many pictures; labels are taken in turn.
             seed: of the first picture.
             seeds: of each picture, instead.
             batch: pictures drawn at once.
             given: a picture to complete, for all.
             settings: of the sampler, over the trained model's own, such as head_steps=4, guidance=3.0, solver="heun".
         """
-        chosen = self._labels(labels, count)
-        each = list(seeds) if seeds is not None else list(range(seed, seed + len(chosen)))
+        chosen = self.labels(labels, count)
+        each = [int(s) for s in (range(seed, seed + len(chosen)) if seeds is None else seeds)]
         if len(each) != len(chosen):
             raise UserError(f"seeds: {len(each)} given for {len(chosen)} pictures")
         sampler = self.sampler_with(**settings)
@@ -139,14 +139,22 @@ class Trained:
             from_dict({**self.config, "sampler": {**self.config["sampler"], **changed}}, self.registries)
         )
 
-    def _labels(self, labels: Sequence[int] | None, count: int | None) -> list[int]:
+    def labels(self, labels: Sequence[int] | None, count: int | None = None) -> list[int]:
+        """The class of each of `count` pictures: the labels in turn, or all classes in turn.
+
+        Raises:
+            UserError: a class that the data have not, or no picture at all.
+        """
         classes = max(1, len(self.data.classes))
-        chosen = [i % classes for i in range(count or classes)] if labels is None else [int(v) for v in labels]
-        for label in chosen:
+        named = range(classes) if labels is None else [int(v) for v in labels]
+        for label in named:
             if not 0 <= label < classes:
                 known = [f"{i} ({name})" for i, name in enumerate(self.data.classes)] or ["0"]
                 raise UserError(unknown("class", label, known, "labels"))
-        return chosen
+        number = len(named) if count is None else count
+        if number < 1 or not named:
+            raise UserError(f"count: {number} pictures of {len(named)} classes are asked for; at least 1 of each")
+        return [named[i % len(named)] for i in range(number)]
 
 
 def load(path: str | Path, device: str = "cpu", registries: Sequence[Path] = ()) -> Trained:
@@ -167,8 +175,12 @@ def load(path: str | Path, device: str = "cpu", registries: Sequence[Path] = ())
     about = read_about(file)
     if about.get("kind") != "generator":
         raise UserError(f"{file}: holds a {about.get('kind')}, not a generator")
-    composed = from_dict(about["config"], registries)
-    data = DataSpec(about["data"]["channels"], tuple(about["data"]["size"]), tuple(about["data"]["classes"]))
+    try:
+        config, spec = dict(about["config"]), about["data"]
+        data = DataSpec(int(spec["channels"]), tuple(spec["size"]), tuple(spec["classes"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{file}: its hybridgen config is damaged ({error!r})") from error
+    composed = from_dict(config, registries, name=str(file))
     model = assemble_model(composed, data)
     read_weights(file, model)
     return Trained(
@@ -181,6 +193,18 @@ def describe(kind: str, config: dict[str, Any], data: DataSpec, **more: Any) -> 
     from hybridgen import __version__
 
     return {"kind": kind, "hybridgen": __version__, "config": config, "data": asdict(data), **more}
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The open safetensors file; what is wrong with it as one `UserError`."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: there is no such file") from error
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: not a whole safetensors file ({error})") from error
 
 
 def _listed(what: str, names: list[str]) -> str:

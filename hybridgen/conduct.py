@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from hybridgen.report.grid import picture_grid
 from hybridgen.report.html import write_report
 from hybridgen.report.strip import Strip
 from hybridgen.runs import Run
-from hybridgen.tracking import start_mirror
+from hybridgen.tracking import Mirror, start_mirror
 from hybridgen.training.generator_stage import train_generator
 from hybridgen.training.machine import choose
 from hybridgen.training.tokenizer_stage import obtain_tokenizer
@@ -41,33 +42,39 @@ class Outcome:
     figures: dict[str, Figure]
     grid: Path
     report: Path
-    tracked: bool
+    mirror: Mirror  # may still be sending
 
 
 def conduct(composed: Composed, run: Run, say: Say) -> Outcome:
     """Trains (or goes on training) and judges; safe to kill at any moment and to call again on the same run."""
     began, root = time.monotonic(), run.path.parent.parent
     machine, data = choose(composed.config["device"], composed.config["precision"]), assemble_data(composed)
-    mirror = start_mirror(run, assemble_settings(composed, "tracking"))
+    with run.hold(), _ended(run):
+        run.resume()
+        mirror = start_mirror(run, assemble_settings(composed, "tracking"))
+        tokenizer, tokenizer_run = obtain_tokenizer(composed, data, machine, root, say)
+        run.link("tokenizer", tokenizer_run)
+        model = train_generator(composed, tokenizer, data, machine, run, _sketcher(composed, data, run))
+        trained = as_trained(composed, model, data, run)
+        settings = assemble_settings(composed, "metrics")
+        figures = judge_model(trained, data, settings, registry=composed.registry, advance=_told(say))
+        figures["seconds_total"] = _total(time.monotonic() - began, figures)
+        outcome = show(trained, figures, data, run)
+    return Outcome(run, figures, *outcome, mirror)
+
+
+@contextmanager
+def _ended(run: Run) -> Iterator[None]:
+    """Notes how the run ended; only who holds it may say so."""
     try:
-        with run.hold():
-            tokenizer, tokenizer_run = obtain_tokenizer(composed, data, machine, root, say)
-            run.link("tokenizer", tokenizer_run)
-            sketch = _sketcher(composed, data, run)
-            model = train_generator(composed, tokenizer, data, machine, run, sketch)
-            trained = as_trained(composed, model, data, run)
-            settings = assemble_settings(composed, "metrics")
-            figures = judge_model(trained, data, settings, registry=composed.registry, advance=_told(say))
-            figures["seconds_total"] = _total(time.monotonic() - began, figures)
-            outcome = show(trained, figures, data, run)
-            run.finish()
+        yield
     except KeyboardInterrupt:
         run.finish("interrupted")
         raise
     except Exception:
         run.finish("failed")
         raise
-    return Outcome(run, figures, *outcome, tracked=mirror.wait(20))
+    run.finish()
 
 
 def _total(seconds: float, figures: dict[str, Figure]) -> Figure:

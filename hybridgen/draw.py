@@ -25,43 +25,47 @@ def draw_files(
     """Draws and writes `seed_000000.png` … and `grid.png`; the paths written.
 
     Raises:
-        UserError: an unknown class, or a picture or mask that cannot be read.
+        UserError: an unknown class, a picture without a mask or a mask without a picture, one that cannot be read.
     """
-    chosen = None if labels is None else [_class(text.strip(), trained) for text in labels.split(",")]
-    start = (
-        None
-        if given is None
-        else read_given(trained, given, mask, len(chosen) if chosen else (count or _classes(trained)))
-    )
-    x = trained.sample(chosen, count=count, seed=seed, given=start, batch=250 if start is None else 10**9)
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out}: a file stands there; name a folder")
+    named = None if labels is None else [_class(text.strip(), trained) for text in labels.split(",")]
+    chosen = trained.labels(named, count)
+    start = read_given(trained, given, mask, len(chosen)) if given is not None or mask is not None else None
+    x = trained.sample(chosen, seed=seed, given=start, batch=250 if start is None else len(chosen))
     pixels = rounded(x).numpy()
     about = {"model": model_hash(trained.path), "sampler": trained.config["sampler"], "given": given and str(given)}
     files = []
     for i, picture in enumerate(pixels):
-        label = chosen[i] if chosen else i % _classes(trained)
         files.append(out / f"seed_{seed + i:06d}.png")
-        named = trained.data.classes[label] if trained.data.classes else None
-        save_picture(files[-1], picture, {**about, "seed": seed + i, "label": label, "class": named})
+        name = trained.data.classes[chosen[i]] if trained.data.classes else None
+        save_picture(files[-1], picture, {**about, "seed": seed + i, "label": chosen[i], "class": name})
     files.append(out / "grid.png")
     save_picture(files[-1], picture_grid(pixels), {**about, "seeds": [seed, seed + len(pixels) - 1]})
     return files
 
 
-def read_given(trained: Trained, picture: Path, mask: Path | None, count: int) -> Given:
-    """The picture's tokens, repeated, and where they are kept: where the mask is white; without one, everywhere known.
+def read_given(trained: Trained, picture: Path | None, mask: Path | None, count: int) -> Given:
+    """The picture's tokens, repeated, and where they are kept: a position of the latent whose mask is white all over.
 
-    A position of the latent is kept when the mask is white over all of it.
+    Raises:
+        UserError: one of the two is missing or cannot be read, or the mask keeps nothing.
     """
     if mask is None:
         raise UserError("--given needs --mask: a picture that is white where the given one is kept")
+    if picture is None:
+        raise UserError("--mask needs --given: the picture that is kept where the mask is white")
     channels, size = trained.data.channels, trained.data.size
     x = as_tensor(fitted(read_picture(picture, channels), size[-1])).float() / 127.5 - 1
     white = (as_tensor(fitted(read_picture(mask, 1), size[-1])).float() > 127).float()
     spec = trained.model.tokenizer.spec
     with torch.no_grad():
         tokens = trained.model.tokenizer.encode(x[None].repeat(count, *[1] * x.dim()).to(trained.device))
-    known = shrink(white[None], spec.grid).repeat(count, *[1] * white.dim()).to(trained.device)
-    return Given(tokens, (known > 0.999).float())
+    known = (shrink(white[None], spec.grid) > 0.999).float()  # the area mean of all ones, up to rounding
+    if not known.any():
+        grid = "x".join(map(str, spec.grid))
+        raise UserError(f"--mask {mask}: keeps nothing: no cell of the picture's {grid} is white all over")
+    return Given(tokens, known.repeat(count, *[1] * white.dim()).to(trained.device))
 
 
 def draw_again(picture: Path, model: str | None, runs: Path, registries: Sequence[Path], out: Path) -> bool:
@@ -96,7 +100,7 @@ def _classes(trained: Trained) -> int:
 
 
 def _class(text: str, trained: Trained) -> int:
-    if text.isdigit() and int(text) < _classes(trained):
+    if text.isdecimal() and int(text) < _classes(trained):
         return int(text)
     if text in trained.data.classes:
         return trained.data.classes.index(text)

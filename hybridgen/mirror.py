@@ -49,6 +49,12 @@ def has_pending(run: Run, uri: str) -> bool:
     return status != "running" and any(known["files"].get(name) != mark for name, mark in _files(run, AT_THE_END))
 
 
+def has_answered(run: Run, uri: str) -> bool:
+    """Whether the store `uri` has taken something of this run, and its last answer was no failure."""
+    known = _read_state(run.path).get(uri, {})
+    return "sent_bytes" in known and not known.get("failing")
+
+
 class _Mirror:
     """One run on its way to one store.
 

@@ -1,19 +1,26 @@
 """An experiment tried out on noise before anything is trained: shapes, sizes, time, memory, and what looks wrong."""
 
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from hybridgen.assemble import assemble_data, assemble_model, assemble_sampler, assemble_settings
+from hybridgen.checkpoint import read_about
 from hybridgen.config import Composed
+from hybridgen.errors import UserError
 from hybridgen.evaluation.cost import parameters
 from hybridgen.model import Drawn, HybridModel
 from hybridgen.nn.draws import Draws, keyed
+from hybridgen.paths import shown
 from hybridgen.training.machine import Machine, choose
 from hybridgen.training.settings import Training
+from hybridgen.training.start import begin_from, freeze
 from hybridgen.types import DataSpec, Tokens
 
 _TRIES = 3  # training steps that are timed, after one that is not
@@ -33,21 +40,38 @@ class Rehearsal:
 
 
 def rehearse(composed: Composed) -> Rehearsal:
-    """Builds the experiment and takes a few steps of each stage on noise; nothing is kept or written."""
+    """Builds the experiment and takes a few steps of each stage on noise; nothing is kept or written.
+
+    Raises:
+        UserError: parts do not fit, or a part of the user's own raised something.
+    """
+    try:
+        return _rehearsed(composed)
+    except UserError:
+        raise
+    except Exception as error:
+        line = _own_line(error, composed)
+        if line is None:
+            raise
+        raise UserError(f"{line}: raised {type(error).__name__}: {error}") from error
+
+
+def _rehearsed(composed: Composed) -> Rehearsal:
     machine = choose(composed.config["device"], composed.config["precision"])
     spec = assemble_data(composed).spec
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = assemble_model(composed, spec).to(machine.device)
+        model = assemble_model(composed, spec)
+    begun = _begun(model, composed)
+    model.to(machine.device)
     stages = {name: assemble_settings(composed, f"train.{name}") for name in ("tokenizer", "generator")}
     seconds, memory = {}, 0
     for name, settings in stages.items():
         if settings is not None:
             seconds[name], bytes_ = _try_stage(model, name, settings, spec, machine)
             memory = max(memory, bytes_)
-    return Rehearsal(
-        parameters(model), _shapes(model, composed, spec), seconds, memory, str(machine), _warnings(model, composed)
-    )
+    warnings = begun + _warnings(model, composed)
+    return Rehearsal(parameters(model), _shapes(model, composed, spec), seconds, memory, str(machine), warnings)
 
 
 def seconds_per_step(composed: Composed) -> float:
@@ -134,6 +158,45 @@ def _shapes(model: HybridModel, composed: Composed, spec: DataSpec) -> list[tupl
         grid = "x".join(map(str, model.tokenizer.spec.scales[seen.step.scale]))
         shapes.append((f"hidden, turn {turn} (scale {grid})", _shape(seen.hidden)))
     return [*shapes, ("picture", _shape(drawn))]
+
+
+def _begun(model: HybridModel, composed: Composed) -> list[str]:
+    """Begins as training will, from earlier weights and with frozen parts; what of it is worth saying."""
+    freeze(composed.config["freeze"], model)
+    init = composed.config["init"]
+    if init is None:
+        return []
+    said, fresh = [], begin_from(Path(init), model)
+    if fresh:
+        named = ", ".join(fresh[:4]) + (f" and {len(fresh) - 4} more" if len(fresh) > 4 else "")
+        said.append(f"init: {len(fresh)} weights are not in {init} in this shape and start anew: {named}")
+    asked, given = _makes_tokenizer(composed.config), _makes_tokenizer(read_about(Path(init))["config"])
+    other = [name for name in asked if asked[name] != given[name]]
+    if other:
+        said.append(f"init: its weights know the tokenizer of another {', another '.join(other)}")
+    return said
+
+
+def _makes_tokenizer(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides which tokenizer is trained; where the data lies does not."""
+    return {
+        "data": {name: value for name, value in config["data"].items() if name != "root"},
+        "model.tokenizer": config["model"]["tokenizer"],
+        "train.tokenizer": config["train"]["tokenizer"],
+        "seed": config["seed"],
+    }
+
+
+def _own_line(error: BaseException, composed: Composed) -> str | None:
+    """Where in a file of the user's own the error passed last, as file:line; None when it passed none."""
+    ours, found, step = Path(__file__).parent, None, error.__traceback__
+    while step is not None:
+        file = Path(step.tb_frame.f_code.co_filename)
+        near = any(file.is_relative_to(home) for home in composed.registry.homes)
+        if near and not file.is_relative_to(ours) and "site-packages" not in file.parts:
+            found = f"{shown(file)}:{step.tb_lineno}"
+        step = step.tb_next
+    return found
 
 
 def _warnings(model: HybridModel, composed: Composed) -> list[str]:

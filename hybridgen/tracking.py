@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hybridgen.files import holder, process_start
-from hybridgen.mirror import MIRROR_LOCK, has_pending
+from hybridgen.mirror import MIRROR_LOCK, has_answered, has_pending
 from hybridgen.runs import Run, experiments_in, runs_in
 
 
@@ -51,6 +51,11 @@ class Mirror:
 
     def __init__(self, run: Run, uri: str, pid: int) -> None:
         self.run, self.uri, self.pid = run, uri, pid
+
+    @property
+    def reached(self) -> bool:
+        """Whether the store has answered, so that waiting for it makes sense."""
+        return self.pid == 0 or has_answered(self.run, self.uri)
 
     def wait(self, seconds: float) -> bool:
         """Wait for at most `seconds` until all that the folder holds is sent; True if so.

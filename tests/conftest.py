@@ -36,6 +36,17 @@ def shared():
     return place
 
 
+@pytest.fixture(scope="session")
+def tiny_runs(tmp_path_factory):
+    """A folder of runs with one of the tiny experiment, trained, drawn and judged in one go. Read it, never write."""
+    from hybridgen.cli import main
+    from tiny_run import TINY
+
+    folder = tmp_path_factory.mktemp("tiny") / "runs"
+    assert main(["train", str(TINY), f"runs={folder}"]) == 0
+    return folder
+
+
 @pytest.fixture
 def untouched_randomness():
     """Fails when the test's code drew from, or seeded, a global generator."""

@@ -23,8 +23,11 @@ def run(args: argparse.Namespace) -> int:
     from hybridgen.config import compose
 
     composed = compose(args.experiment, args.overrides, args.registry)
+    from hybridgen.preflight import look_for, with_init
     from hybridgen.rehearsal import minutes, rehearse
 
+    composed = with_init(composed)
+    look_for(composed)
     found = rehearse(composed)
     if args.json:
         print(json.dumps(asdict(found), indent=1))

@@ -32,8 +32,10 @@ def run(args: argparse.Namespace) -> int:
     from hybridgen.evaluation.protocol import sentence
     from hybridgen.evaluation.whole import judge_model
     from hybridgen.files import write_atomic
+    from hybridgen.preflight import look_for
 
     composed, trained = open_model(args.model, args.overrides, args.runs, args.registry)
+    look_for(composed, trained.data)
     told = lambda what, done, of: say(f"drawing {what}: {done} of {of}")  # noqa: E731
     figures = judge_model(
         trained, assemble_data(composed), assemble_settings(composed, "metrics"),
@@ -46,6 +48,6 @@ def run(args: argparse.Namespace) -> int:
         print(stored)
         return 0
     print(table(figures))
-    headline = figures.get("frechet", figures["psnr_residual"])
-    print(sentence(headline.protocol))
+    drawn = [shown for shown in figures.values() if shown.protocol["kind"] == "drawn"]
+    print(sentence((drawn or [figures["psnr_residual"]])[0].protocol))
     return 0

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,9 +28,12 @@ def run(args: argparse.Namespace) -> int:
 
     composed = compose(args.experiment, args.overrides, args.registry)
     from hybridgen.cli.show import say
+    from hybridgen.preflight import look_for, with_init
     from hybridgen.rehearsal import look_ahead
     from hybridgen.runs import Run
 
+    composed = with_init(composed)
+    look_for(composed)
     say(look_ahead(composed))
     started = Run.create(Path(composed.config["runs"]), composed.name, composed.config, composed.delta)
     if args.registry:
@@ -41,8 +43,10 @@ def run(args: argparse.Namespace) -> int:
 
 def conducted(composed: "Composed", started: "Run", as_json: bool) -> int:
     """The same ending for a new run and a resumed one."""
+    from hybridgen.assemble import assemble_settings
     from hybridgen.cli.show import say, table
     from hybridgen.conduct import conduct
+    from hybridgen.tracking import root_of, sync_pending
 
     try:
         outcome = conduct(composed, started, say)
@@ -53,10 +57,11 @@ def conducted(composed: "Composed", started: "Run", as_json: bool) -> int:
         return 0
     print(table(outcome.figures))
     print(f"pictures  {_near(outcome.grid)}\nreport    {_near(outcome.report)}")
-    print(f"weights   {_near(outcome.run.model)}")
-    waiting = "" if outcome.tracked else "   (the store is slow or away; what waits is sent by the next command)"
-    print(f"MLflow    hybridgen ui{waiting}")
-    sys.stdout.flush()
+    print(f"weights   {_near(outcome.run.model)}", flush=True)
+    sent = outcome.mirror.wait(20 if outcome.mirror.reached else 5)
+    print("MLflow    hybridgen ui" + ("" if sent else "   (the store is slow or away; a later command sends the rest)"))
+    if sent:  # the store is there: what earlier runs could not send goes now
+        sync_pending(root_of(started), assemble_settings(composed, "tracking"))
     return 0
 
 

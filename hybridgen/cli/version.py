@@ -1,13 +1,15 @@
 """`hybridgen --version -v`: versions, known-bad pairs, devices, data and weights that are found."""
 
+import json
 import os
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from hybridgen import __version__
-from hybridgen.errors import UserError
+from hybridgen.errors import UserError, unknown
 
+KNOWN = ("-v", "--verbose", "--json")
 LIBRARIES = (
     "torch", "torchvision", "pytorch-lightning", "omegaconf", "mlflow", "optuna", "timm", "einops", "lpips",
     "clean-fid", "scipy", "numpy", "safetensors",
@@ -16,16 +18,24 @@ LIBRARIES = (
 
 def run(rest: Sequence[str]) -> int:
     """Prints the version, and with -v all that matters when something does not work."""
-    if list(rest) not in (["-v"], ["--verbose"]):
-        raise UserError(f"hybridgen --version: unknown argument '{rest[0]}'\n  known: -v")
-    print(f"hybridgen {__version__}")
+    strange = [word for word in rest if word not in KNOWN]
+    if strange:
+        raise UserError(unknown("argument", strange[0], KNOWN, "hybridgen --version"))
     found = {name: _version(name) for name in LIBRARIES}
+    facts = {
+        "devices": _devices(),
+        "HYBRIDGEN_DATA": os.environ.get("HYBRIDGEN_DATA"),
+        "shipped data": _shipped("data/files", "*.npz"),
+        "shipped judges": _shipped("evaluation/judges", "*.safetensors"),
+    }
+    if "--json" in rest:
+        print(json.dumps({"hybridgen": __version__, "versions": found, "known bad": known_bad(found), **facts}, indent=1))
+        return 0
+    print(f"hybridgen {__version__}")
     print("\n".join(f"  {name:20} {number or 'not installed'}" for name, number in found.items()))
     print("\n".join(f"  known bad: {pair}" for pair in known_bad(found)) or "  no known-bad pair")
-    print(f"  devices              {_devices()}")
-    print(f"  HYBRIDGEN_DATA       {os.environ.get('HYBRIDGEN_DATA', 'not set')}")
-    print(f"  shipped data         {', '.join(_shipped('data/files', '*.npz')) or 'none'}")
-    print(f"  shipped judges       {', '.join(_shipped('evaluation/judges', '*.safetensors')) or 'none'}")
+    for name, value in facts.items():
+        print(f"  {name:20} {', '.join(value) if isinstance(value, list) else value or 'not set'}")
     return 0
 
 
@@ -54,12 +64,12 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split("+")[0].split(".")[:3] if part.isdigit())
 
 
-def _devices() -> str:
+def _devices() -> list[str]:
     import torch
 
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     native = "bf16" if torch.cpu._is_avx512_bf16_supported() else "no native bf16"
-    return ", ".join([f"CPU ({torch.get_num_threads()} threads, {native})", *gpus])
+    return [f"CPU ({torch.get_num_threads()} threads, {native})", *gpus]
 
 
 def _shipped(folder: str, pattern: str) -> list[str]:

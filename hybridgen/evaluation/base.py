@@ -56,6 +56,9 @@ class Real:
 class Metric(ABC):
     """One family of figures."""
 
+    def check(self, drawn: int, reference: int, features: int) -> None:  # noqa: B027 - most metrics take any number
+        """Raises `UserError` when it cannot measure so many pictures; asked before any is drawn."""
+
     @abstractmethod
     def measure(self, drawn: Sample, real: Real) -> Measured:
         """Figures by name. Deterministic: a metric that subsamples does so by a fixed seed."""

@@ -50,6 +50,22 @@ def find_metrics(settings: Metrics, registry: Registry) -> dict[str, Metric]:
     return found
 
 
+def check_ready(data: Data, settings: Metrics, registry: Registry | None = None) -> None:
+    """Looks for all that `judge_pictures` will need, before any picture is drawn.
+
+    Raises:
+        UserError: as `judge_pictures` would.
+    """
+    metrics, reference = find_metrics(settings, registry or Registry()), len(data.load(settings.reference).x)
+    judge = JudgeFeatures(find_judge(data, settings.judge), settings.batch, "cpu")
+    for metric in metrics.values():
+        metric.check(settings.samples, reference, judge.facts["dim"])
+    if settings.inception is not None:
+        inception = InceptionFeatures(settings.inception, 1, "cpu")
+        for name in metrics.keys() & _INCEPTION.keys():
+            metrics[name].check(settings.samples, reference, inception.facts["dim"])
+
+
 def judge_pictures(
     pixels: UInt8[Tensor, "N X *size"],
     labels: Int[Tensor, " N"],

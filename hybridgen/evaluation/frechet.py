@@ -52,8 +52,7 @@ class Frechet(Metric):
             UserError: fewer pictures than features on either side.
         """
         reference = real.reference.features
-        for count, side in ((len(drawn.features), "drawn"), (len(reference), "reference")):
-            self._enough(count, reference.shape[1], side)
+        self.check(len(drawn.features), *reference.shape)
         target = moments(reference)
         value = distance(moments(drawn.features), target)
         half = 1.96 * deviation(drawn.features, reference)
@@ -64,12 +63,14 @@ class Frechet(Metric):
             "frechet_infinity": extrapolated(drawn.features, target),
         }
 
-    def _enough(self, count: int, features: int, side: str) -> None:
-        if count <= features and not self.allow_few:
-            raise UserError(
-                f"metrics.samples: a Fréchet distance over {features} features needs more than {features} pictures;"
-                f" {side}: {count}\n  take more, or ask for the card frechet_few to have the (meaningless) figure"
-            )
+    def check(self, drawn: int, reference: int, features: int) -> None:
+        """More pictures than features are needed on both sides."""
+        for count, side in ((drawn, "drawn"), (reference, "reference")):
+            if count <= features and not self.allow_few:
+                raise UserError(
+                    f"metrics.samples: a Fréchet distance over {features} features needs more than {features} pictures;"
+                    f" {side}: {count}\n  take more, or ask for the card frechet_few to have the (meaningless) figure"
+                )
 
 
 def moments(features: Float[ndarray, "N F"]) -> Moments:

@@ -50,6 +50,12 @@ def unchanged(*arguments: Any) -> Iterator[None]:
         assert torch.equal(x, before), "an argument was changed in place"
 
 
+def assert_same(given: Tensor, expected: Tensor, tolerance: float) -> None:
+    """Entry by entry, to a tolerance for values of order 1; larger values are allowed as much of their size."""
+    size = max(1.0, expected.abs().max().item()) if expected.numel() else 1.0
+    torch.testing.assert_close(given, expected, rtol=0, atol=tolerance * size)
+
+
 def assert_near(given: Tensor, expected: Tensor, share: float) -> None:
     """Relative L2 distance below `share`."""
     off = ((given - expected).norm() / expected.norm().clamp_min(1e-12)).item()

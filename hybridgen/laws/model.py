@@ -1,7 +1,7 @@
 """What every whole model promises, whatever its parts: `for law in MODEL_LAWS: law(model, sampler, x)`.
 
-x (B, X, *size) is data; classes are told by labels in turn. The sampler should be one that the model is meant for: sets,
-guidance and head steps above none give the laws something to see. No law changes the model it is given.
+x (B, X, *size) is data; classes are told by labels in turn. The sampler should be one that the model is meant for:
+sets, guidance and head steps above none give the laws something to see. No law changes the model it is given.
 """
 
 import copy
@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hybridgen.laws.measure import assert_near, gradients_of, unchanged
+from hybridgen.laws.measure import assert_near, assert_same, gradients_of, unchanged
 from hybridgen.laws.toy import CLASSES, shaken
 from hybridgen.model import Drawn, Given, HybridModel
 from hybridgen.nn.draws import Draws
@@ -53,7 +53,7 @@ def generation_is_teacher_forcing(model: HybridModel, sampler: Sampler, x: Float
             forced = torch.cat(passes, 1)
         else:
             forced = model.backbone(canvas, views, _due([t.step for t in turns]), told)
-    torch.testing.assert_close(forced, drawn, rtol=0, atol=_AGREE)
+    assert_same(forced, drawn, _AGREE)
 
 
 def the_canvas_holds_what_was_drawn(model: HybridModel, sampler: Sampler, x: Float[Tensor, "B X *size"]) -> None:
@@ -62,7 +62,7 @@ def the_canvas_holds_what_was_drawn(model: HybridModel, sampler: Sampler, x: Flo
     canvas = _record(model, sampler, range(len(x)))[-1].canvas
     repainted, _ = _repainted(model, canvas)
     assert all(canvas.known[s].all() for s in model.order.scales)
-    torch.testing.assert_close(repainted.latent, canvas.latent, rtol=0, atol=1e-5)
+    assert_same(repainted.latent, canvas.latent, 1e-5)
     pictures = model.tokenizer.decode(canvas.latent)
     assert pictures.shape == x.shape
     assert pictures.isfinite().all()
@@ -80,9 +80,11 @@ def pictures_depend_on_their_seed_alone(model: HybridModel, sampler: Sampler, x:
         part = _record(model, sampler, batch)[-1].canvas
         flipped = torch.stack([(p != w[batch]).sum(1) for p, w in zip(part.codes, whole.codes, strict=True)]).sum(0)
         count = sum(codes[0].numel() for codes in whole.codes)
-        assert flipped.sum() <= max(1, _FLIPS * count * len(batch)), f"{flipped.sum()} codes differ in a batch of {len(batch)}"
+        assert flipped.sum() <= max(1, _FLIPS * count * len(batch)), (
+            f"{flipped.sum()} codes differ in a batch of {len(batch)}"
+        )
         same = flipped == 0
-        torch.testing.assert_close(part.latent[same], whole.latent[batch][same], rtol=0, atol=_AGREE)
+        assert_same(part.latent[same], whole.latent[batch][same], _AGREE)
 
 
 def head_steps_change_no_code(model: HybridModel, sampler: Sampler, x: Float[Tensor, "B X *size"]) -> None:
@@ -139,7 +141,7 @@ def what_is_given_is_kept(model: HybridModel, sampler: Sampler, x: Float[Tensor,
         assert torch.equal(canvas.codes[s][kept], tokens.codes[s][kept])
     if model.order.scales[-1] in model.residual_scales:
         kept = known.expand_as(tokens.latent) == 1
-        torch.testing.assert_close(canvas.latent[kept], tokens.latent[kept], rtol=0, atol=1e-5)
+        assert_same(canvas.latent[kept], tokens.latent[kept], 1e-5)
     free, nothing = (_record(model, sampler, seeds, given=g) for g in (None, Given(tokens, torch.zeros_like(known))))
     assert torch.equal(nothing[-1].canvas.latent, free[-1].canvas.latent)
     assert not torch.equal(canvas.latent, free[-1].canvas.latent)
@@ -164,7 +166,7 @@ def model_gradients_reach_all(model: HybridModel, sampler: Sampler, x: Float[Ten
 
 
 def model_low_precision_is_near(model: HybridModel, sampler: Sampler, x: Float[Tensor, "B X *size"]) -> None:
-    """Under bf16 autocast the losses are within 2 % of full precision; with the true codes, as drawn ones may tip over."""
+    """Under bf16 autocast losses are within 2 % of full precision; with the true codes, as drawn ones may tip over."""
     model, tokens = shaken(model, 0.05), model.tokenizer.encode(x)
     model.residual_from = "truth"
     batch = {"label": torch.arange(len(x)) % CLASSES}
@@ -203,7 +205,11 @@ def _told(model: HybridModel, seeds: Sequence[int]) -> Condition:
 
 
 def _record(
-    model: HybridModel, sampler: Sampler, seeds: Sequence[int], told: Condition | None = None, given: Given | None = None
+    model: HybridModel,
+    sampler: Sampler,
+    seeds: Sequence[int],
+    told: Condition | None = None,
+    given: Given | None = None,
 ) -> list[Drawn]:
     """Every turn of the loop."""
     turns: list[Drawn] = []

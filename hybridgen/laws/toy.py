@@ -67,7 +67,9 @@ def shaken(module: Module, deviation: float = 0.2) -> Module:
     with torch.no_grad():
         for parameter in module.parameters():
             if parameter.requires_grad:
-                parameter.add_(deviation * torch.randn(parameter.shape, generator=rng))
+                inputs = parameter[0].numel() if parameter.dim() > 1 else 1
+                gain = deviation * min(1.0, 4 * inputs**-0.5)  # wide layers keep values of order 1
+                parameter.add_(gain * torch.randn(parameter.shape, generator=rng))
     return module
 
 

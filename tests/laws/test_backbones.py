@@ -1,18 +1,86 @@
-import pytest, torch
+"""The laws of backbones, over every card and what its options can make of it, in one, two and three dimensions."""
+
+import pytest
+import torch
+
 from hybridgen.backbones.causal import CausalBackbone
-from hybridgen.backbones.none import NoBackbone
-from hybridgen.laws.backbones import BACKBONE_LAWS
-from hybridgen.laws.toy import pyramid, plain
-S = dict(width=12, depth=2, heads=2, mlp_ratio=2.0)
-K = {
- "view": (CausalBackbone, pyramid, {**S}), "sincos": (CausalBackbone, pyramid, {**S, "places": "sincos", "levels": "resolution", "qk_norm": True}),
- "cross": (CausalBackbone, pyramid, {**S, "cross": True}), "vectors": (CausalBackbone, plain, {**S, "reads": "vectors"}),
- "codes": (CausalBackbone, plain, {**S, "reads": "codes"}),
- "viewplain": (CausalBackbone, plain, {**S}),
- "none": (NoBackbone, pyramid, {"width": 12})}
-@pytest.mark.parametrize("law", BACKBONE_LAWS, ids=lambda law: law.__name__)
-@pytest.mark.parametrize("dims", [1,2,3])
-@pytest.mark.parametrize(("kind", "tokens", "options"), K.values(), ids=K.keys())
-def test_law(kind, tokens, options, dims, law):
+from hybridgen.laws.backbones import BACKBONE_LAWS, generation_is_teacher_forcing, served, steps_see_only_the_past
+from hybridgen.laws.toy import CLASSES, plain, pyramid
+from tests.laws.tiny import TRANSFORMER, build, cards
+
+SERVED = [(card, options, pyramid) for card, options in cards("backbone")] + [
+    ("causal", [*TRANSFORMER, *more], tokens)
+    for more, tokens in [
+        (["cross=true"], pyramid),
+        (["places=sincos", "levels=resolution", "qk_norm=true"], pyramid),
+        (["reads=vectors"], plain),
+        (["reads=codes", "places=sincos"], plain),
+    ]
+]
+
+
+def made(card, options, tokens):
     torch.manual_seed(0)
-    law(kind(tokens(dims), **options), tokens(dims))
+    return build("backbone", card, options, {"tokens": tokens, "classes": CLASSES})
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+@pytest.mark.parametrize(("card", "options", "tokens"), SERVED, ids=lambda value: str(value)[-18:])
+def test_laws(card, options, tokens, dims):
+    backbone = made(card, options, tokens(dims))
+    for law in BACKBONE_LAWS:
+        law(backbone, tokens(dims))
+
+
+def test_sets_of_the_first_scale_begin_alike():
+    """Also the later sets of the first scale start from the condition, in training as in sampling."""
+    backbone = made("causal", TRANSFORMER, plain(2))
+    assert any(told.sets == 3 for told in served(backbone, plain(2)))
+    generation_is_teacher_forcing(backbone, plain(2))
+
+
+@pytest.mark.parametrize("reads", ["vectors", "codes"])
+def test_readers_of_the_last_step_serve_equal_steps_only(reads):
+    backbone = made("causal", [*TRANSFORMER, f"reads={reads}"], plain(2))
+    assert [(told.sets, len(told.steps)) for told in served(backbone, plain(2))] == [(1, 1), (1, 8), (1, 16)]
+    assert not served(made("causal", [*TRANSFORMER, f"reads={reads}"], pyramid(2)), pyramid(2))
+
+
+class Peeping(CausalBackbone):
+    """Sees, of each step, what it draws."""
+
+    def forward(self, canvas, views, due, condition):
+        return super().forward(canvas, views, due, condition) + self._content(canvas, 0, due.positions)
+
+
+class Blind(CausalBackbone):
+    """Sees nothing of what was drawn."""
+
+    def forward(self, canvas, views, due, condition):
+        return super().forward(canvas, {s: 0 * view for s, view in views.items()}, due, condition)
+
+
+class OneLate(CausalBackbone):
+    """Forgets its cache at each step."""
+
+    def advance(self, state, canvas, view, step):
+        fresh = self.begin(state.condition)
+        fresh.first, fresh.previous = state.first, state.previous
+        hidden = super().advance(fresh, canvas, view, step)
+        state.first, state.previous = fresh.first, fresh.previous
+        return hidden
+
+
+@pytest.mark.parametrize(
+    ("broken", "options", "tokens", "law"),
+    [
+        (Peeping, ["reads=vectors"], plain, steps_see_only_the_past),
+        (Blind, [], pyramid, steps_see_only_the_past),
+        (OneLate, [], pyramid, generation_is_teacher_forcing),
+    ],
+)
+def test_laws_see_what_is_broken(broken, options, tokens, law):
+    backbone = made("causal", [*TRANSFORMER, *options], tokens(2))
+    backbone.__class__ = broken
+    with pytest.raises(AssertionError):
+        law(backbone, tokens(2))

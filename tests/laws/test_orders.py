@@ -14,7 +14,9 @@ PATCHES = {1: [(1,), (4,)], 2: [(1, 1), (2, 2), (1, 4)], 3: [(1, 1, 1), (1, 2, 4
 @pytest.mark.parametrize("law", ORDER_LAWS, ids=lambda law: law.__name__)
 @pytest.mark.parametrize("dims", [1, 2, 3])
 @pytest.mark.parametrize(
-    ("card", "options"), [*cards("order"), ("scales", ["drop=0.5", "keep_at_least=1"])], ids=lambda value: str(value)[:7]
+    ("card", "options"),
+    [*cards("order"), ("scales", ["drop=0.5", "keep_at_least=1"])],
+    ids=lambda value: str(value)[:7],
 )
 def test_law(card, options, dims, law):
     law(build("order", card, options, {"tokens": pyramid(dims)}), pyramid(dims))

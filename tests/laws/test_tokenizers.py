@@ -7,7 +7,10 @@ import torch
 
 from hybridgen.laws.measure import gradients_of
 from hybridgen.laws.tokenizers import (
-    TOKENIZER_LAWS, painting_the_truth_gives_the_latent_back, sets_paint_what_scales_do, started,
+    TOKENIZER_LAWS,
+    painting_the_truth_gives_the_latent_back,
+    sets_paint_what_scales_do,
+    started,
 )  # fmt: skip
 from hybridgen.laws.toy import data, examples
 from hybridgen.nn.draws import Draws, keyed

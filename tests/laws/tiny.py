@@ -72,13 +72,20 @@ def experiment(*overrides: str) -> Composed:
     return compose("base", overrides)
 
 
-def model(*overrides: str, dims: int = 2) -> HybridModel:
-    """A tiny model of base.yaml's parts, unless overridden: a card by `slot=name`, an option by `slot.option=value`."""
+def composed_model(*overrides: str) -> Composed:
+    """An experiment of tiny parts, those of `STANDARD` unless overridden: "slot=name", "slot.option=value"."""
     chosen = dict(override.split("=", 1) for override in overrides if "." not in override.split("=")[0])
-    settings = [f"model.{override}" for override in overrides]
+    settings = []
     for slot, standard in STANDARD.items():
         card = chosen.get(slot, standard)
-        if card != "null":
-            settings = [f"model.{slot}={card}", *(f"model.{slot}.{o}" for o in TINY[slot][card]), *settings]
+        settings.append(f"model.{slot}={card}")
+        settings += [] if card == "null" else [f"model.{slot}.{option}" for option in TINY[slot][card]]
+    return experiment(
+        *settings, *(f"model.{override}" for override in overrides if override.split("=")[0] not in STANDARD)
+    )
+
+
+def model(*overrides: str, dims: int = 2) -> HybridModel:
+    """The model of `composed_model` for data of that many dimensions."""
     torch.manual_seed(0)
-    return assemble_model(experiment(*settings), data(dims))
+    return assemble_model(composed_model(*overrides), data(dims))

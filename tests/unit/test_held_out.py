@@ -1,0 +1,67 @@
+"""Looks at held-out data: the same figure every time, whatever was drawn before."""
+
+import pytest
+import torch
+from tiny_run import tiny
+
+from hybridgen.assemble import assemble_data, assemble_model
+from hybridgen.data.base import Examples
+from hybridgen.training.batches import to_unit
+from hybridgen.training.cache import encode_all
+from hybridgen.training.held_out import generator_losses, psnr, tokenizer_figures
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def examples():
+    whole = assemble_data(tiny()).load("valid")
+    return Examples(whole.x[:20], whole.labels[:20])
+
+
+@pytest.fixture(scope="module")
+def model():
+    composed = tiny()
+    torch.manual_seed(0)
+    return assemble_model(composed, assemble_data(composed).spec).eval()
+
+
+def test_known_psnr():
+    zero = torch.zeros(4)
+    assert psnr(zero, zero + 0.2) == pytest.approx(20.0), "a tenth of the range: 20 dB"
+    assert psnr(zero, zero) == pytest.approx(10 * torch.log10(torch.tensor(4e12)).item()), "bounded when equal"
+
+
+def test_generator_losses_are_the_same_every_time(model, examples, untouched_randomness):
+    source = encode_all(model.tokenizer, examples, False, CPU)
+    first = generator_losses(model, source, CPU)
+    torch.rand(3, generator=torch.Generator())
+    assert generator_losses(model, source, CPU) == first
+    assert {"held_out/code", "held_out/residual", "held_out/code_scale0"} <= first.keys()
+
+
+def test_the_mean_counts_pictures_not_batches(model, examples):
+    """Cross-entropies use no noise, so 20 pictures in batches of 12 and 8 have the mean of all."""
+    source = encode_all(model.tokenizer, examples, False, CPU)
+    whole, cut = generator_losses(model, source, CPU, batch=20), generator_losses(model, source, CPU, batch=12)
+    assert cut["held_out/code"] == pytest.approx(whole["held_out/code"], rel=1e-5)
+
+
+def test_tokenizer_figures(model, examples, untouched_randomness):
+    x = to_unit(examples.x)
+    found = tokenizer_figures(model.tokenizer, x, batch=7)
+    assert found == tokenizer_figures(model.tokenizer, x, batch=7)
+    assert found["held_out/psnr_latent"] == pytest.approx(tokenizer_figures(model.tokenizer, x)["held_out/psnr_latent"])
+    assert 1 <= found["held_out/perplexity_scale2"] <= 8
+
+
+def test_the_cache_holds_what_the_tokenizer_says(model, examples):
+    """Mirrored pictures follow the others, in the same order, with the same labels."""
+    source = encode_all(model.tokenizer, examples, True, CPU, batch=6)
+    assert len(source) == 40
+    with torch.no_grad():
+        tokens = model.tokenizer.encode(to_unit(examples.x).flip(-1))
+    torch.testing.assert_close(source.columns["latent"][20:], tokens.latent)
+    assert all(source.columns[f"codes{s}"][20:].long().equal(codes) for s, codes in enumerate(tokens.codes))
+    assert source.columns["label"].tolist() == [*examples.labels.tolist()] * 2
+    assert source.columns["codes0"].dtype == torch.int16

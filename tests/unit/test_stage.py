@@ -1,0 +1,196 @@
+"""A stage that is stopped anywhere and goes on ends as if nobody had stopped it, to the last bit."""
+
+import os
+import signal
+from functools import partial
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from tiny_run import curves, differing, tiny
+
+from hybridgen.assemble import assemble_data, assemble_model
+from hybridgen.data.base import Examples
+from hybridgen.runs import Run
+from hybridgen.training.batches import Source, to_unit
+from hybridgen.training.cache import encode_all
+from hybridgen.training.callbacks import Saving
+from hybridgen.training.generator_module import GeneratorModule
+from hybridgen.training.held_out import generator_losses, tokenizer_figures
+from hybridgen.training.machine import choose
+from hybridgen.training.settings import Training
+from hybridgen.training.stage import Stage, fit
+from hybridgen.training.tokenizer_module import TokenizerModule
+
+COMPOSED = tiny()
+PICTURES = 40  # with batches of 8 an order ends every fifth batch
+STEPS = 12
+
+
+class KilledError(Exception):
+    """Stands for whatever ends a process."""
+
+
+class After(pl.Callback):
+    """Does something once a step, the last of all callbacks."""
+
+    def __init__(self, step, act):
+        self.step, self.act = step, act
+
+    def on_train_batch_end(self, trainer, *_):
+        if trainer.global_step == self.step:
+            self.act()
+
+
+@pytest.fixture(scope="module")
+def examples():
+    whole = assemble_data(COMPOSED).load("train")
+    return Examples(whole.x[:PICTURES], whole.labels[:PICTURES])
+
+
+@pytest.fixture(scope="module")
+def stage(examples):
+    """Trains a stage anew, or on in a folder that exists; gives its module and its averages."""
+
+    def train(name, folder, extra=(), *, precision="fp32", **settings):
+        chosen = Training(**{"steps": STEPS, "batch": 8, "save_every": 4, "log_every": 1, "check_every": 3} | settings)
+        torch.manual_seed(0)
+        model = assemble_model(COMPOSED, assemble_data(COMPOSED).spec)
+        if name == "tokenizer":
+            module, source = TokenizerModule(model.tokenizer, chosen, 0), Source({"x": examples.x})
+            figures = partial(tokenizer_figures, model.tokenizer, to_unit(examples.x[:8]))
+        else:
+            model.tokenizer.eval().requires_grad_(False)
+            source = encode_all(model.tokenizer, examples, True, torch.device("cpu"))
+            module = GeneratorModule(model, chosen, 0)
+            figures = partial(generator_losses, model, source, torch.device("cpu"))
+        plan = Stage(
+            name, name, Run.at(folder, {}, {}), chosen, choose("cpu", precision), 0, lambda: (figures(), "")
+        )
+        return module, fit(plan, module, source, extra)
+
+    return train
+
+
+def die():
+    raise KilledError
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("name", ["tokenizer", "generator"])
+def test_killed_and_resumed_equals_unbroken(stage, tmp_path, name, precision, accumulate):
+    """Killed before the first checkpoint, on one, and between two; the logged losses and rates are the same too."""
+    train = partial(stage, name, precision=precision, accumulate=accumulate)
+    whole, averages = train(tmp_path / "whole")
+    for step in (3, 8, 11):
+        with pytest.raises(KilledError):
+            train(tmp_path / "broken", [After(step, die)])
+    resumed, again = train(tmp_path / "broken")
+    assert differing(whole.state_dict(), resumed.state_dict()) == []
+    assert again.updates == averages.updates == STEPS
+    assert curves(tmp_path / "broken") == curves(tmp_path / "whole")
+    steps = [(stage, step) for stage, step, values in curves(tmp_path / "broken") if "train/lr" in values]
+    assert steps == [(name, step) for step in range(1, STEPS + 1)]
+
+
+def test_killed_right_after_a_checkpoint_was_written(stage, tmp_path, monkeypatch):
+    """The lines of that step are there already: nobody writes them later."""
+    stage("generator", tmp_path / "whole")
+    after = Saving.after
+
+    def save_and_die(self, trainer, module):
+        after(self, trainer, module)
+        if trainer.global_step == 4:
+            die()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Saving, "after", save_and_die)
+        with pytest.raises(KilledError):
+            stage("generator", tmp_path / "broken")
+    stage("generator", tmp_path / "broken")
+    assert curves(tmp_path / "broken") == curves(tmp_path / "whole")
+
+
+def test_resuming_restores_more_than_weights(stage, tmp_path):
+    """With the optimiser, the averages, the codebook or the batches begun anew the outcome would differ."""
+    whole, _ = stage("tokenizer", tmp_path / "whole", ema=0.5)
+    with pytest.raises(KilledError):
+        stage("tokenizer", tmp_path / "broken", [After(4, die)], ema=0.5)
+    run = Run(tmp_path / "broken")
+    good = torch.load(run.checkpoint, weights_only=True)
+    book = next(name for name in good["state_dict"] if name.endswith("codebook.counts"))
+    averages = next(key for key in good["callbacks"] if key.startswith("Averaging"))
+    assert good["callbacks"][averages]["updates"] == good["global_step"] == 4
+
+    def spoilt(spoil):
+        saved = torch.load(run.checkpoint, weights_only=True)
+        spoil(saved)
+        folder = tmp_path / f"spoilt{len(list(tmp_path.iterdir()))}"
+        broken = Run.at(folder, {}, {})
+        broken.checkpoint.parent.mkdir()
+        torch.save(saved, broken.checkpoint)
+        module, _ = stage("tokenizer", folder, ema=0.5)
+        return differing(whole.state_dict(), module.state_dict())
+
+    assert spoilt(lambda saved: None) == []
+    assert spoilt(lambda saved: saved["optimizer_states"][0]["state"][0]["exp_avg"].zero_())
+    assert spoilt(lambda saved: saved["lr_schedulers"][0].update(last_epoch=0))
+    assert spoilt(lambda saved: saved["callbacks"][averages].update(updates=0))
+    assert spoilt(lambda saved: saved["state_dict"][book].fill_(1.0))
+
+
+def test_a_finished_stage_takes_no_more_steps(stage, tmp_path):
+    whole, _ = stage("generator", tmp_path)
+    before = curves(tmp_path)
+    again, _ = stage("generator", tmp_path, [After(STEPS + 1, die)])
+    assert differing(whole.state_dict(), again.state_dict()) == []
+    assert curves(tmp_path) == before
+
+
+def test_the_module_ends_with_averages(stage, tmp_path):
+    module, averages = stage("generator", tmp_path)
+    for weight, average in zip(module.parameters(), averages.average, strict=True):
+        assert weight.equal(average)
+    last = torch.load(Run(tmp_path).checkpoint, weights_only=True)["state_dict"]
+    assert differing(last, module.state_dict()), "the averages are not the last weights"
+
+
+def test_a_frozen_tokenizer_stays_at_rest(stage, tmp_path):
+    """Looks at held-out data put everything in evaluation mode; after them each part is as it was."""
+    module, _ = stage("generator", tmp_path)
+    assert module.model.backbone.training
+    assert not module.model.tokenizer.training
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_signal_ends_the_step_and_saves(stage, tmp_path, number):
+    before = signal.getsignal(number)
+    whole, _ = stage("generator", tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        stage("generator", tmp_path / "stopped", [After(5, lambda: os.kill(os.getpid(), number))])
+    assert signal.getsignal(number) is before
+    assert torch.load(Run(tmp_path / "stopped").checkpoint, weights_only=True)["global_step"] == 6
+    resumed, _ = stage("generator", tmp_path / "stopped")
+    assert differing(whole.state_dict(), resumed.state_dict()) == []
+    assert curves(tmp_path / "stopped") == curves(tmp_path / "whole")
+
+
+def test_a_second_signal_stops_at_once(stage, tmp_path):
+    """The step is not finished, the last checkpoint stands, and Ctrl-C works again afterwards."""
+
+    def twice():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        stage("generator", tmp_path, [After(6, twice)])
+    assert signal.getsignal(signal.SIGINT) is before
+    assert torch.load(Run(tmp_path).checkpoint, weights_only=True)["global_step"] == 4
+
+
+def test_looking_does_not_disturb_training(stage, tmp_path):
+    whole, _ = stage("tokenizer", tmp_path / "whole", check_every=100)
+    watched, _ = stage("tokenizer", tmp_path / "watched", check_every=1)
+    assert differing(whole.state_dict(), watched.state_dict()) == []
