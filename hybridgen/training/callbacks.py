@@ -75,6 +75,11 @@ class Saving(Stepwise):
         super().__init__()
         self.run, self.every, self.wish = run, every, wish
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Lightning has its handlers by now; ours come last."""
+        super().on_train_start(trainer, pl_module)
+        self.wish.listen()
+
     def after(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Saves every so many steps."""
         if trainer.global_step % self.every == 0 or self.wish.stop:
