@@ -16,6 +16,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +126,8 @@ def residual_row(seed: int, steps: dict[str, int], samples: int) -> dict[str, An
 
 def residual_table(rows: list[dict[str, Any]]) -> str:
     """Markdown: each seed, then means with 95 % intervals over seeds."""
-    lines = ["| seed | with residual | without | ratio | KID with | KID without | codes alone (V = 512) | hybrid / codes |"]
+    titles = ("seed", "with residual", "without", "ratio", "KID with", "KID without", "codes alone, V = 512", "ratio")
+    lines = [f"| {' | '.join(titles)} |"]
     lines.append("|---|---|---|---|---|---|---|---|")
     columns: list[list[float]] = [[] for _ in range(7)]
     for seed, row in zip(SEEDS, rows, strict=True):
@@ -157,7 +159,7 @@ def speed_up(points: dict[str, list[tuple[int, float, float]]]) -> float | None:
     """Seconds of diffusion over seconds of the hybrid at the hybrid's best distance, interpolated; None: never equal."""
     best = min(points["hybrid"], key=lambda point: point[2])
     line = sorted((d, s) for _, s, d in points["diffusion"])
-    for (d0, s0), (d1, s1) in zip(line, line[1:], strict=False):
+    for (d0, s0), (d1, s1) in pairwise(line):
         if d0 <= best[2] <= d1:
             share = (best[2] - d0) / (d1 - d0)
             return math.exp(math.log(s0) + share * (math.log(s1) - math.log(s0))) / best[1]

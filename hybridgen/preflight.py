@@ -30,7 +30,7 @@ def look_for(composed: Composed, trained_on: DataSpec | None = None) -> None:
         lambda: choose(composed.config["device"], composed.config["precision"]),
         lambda: _runs_folder(Path(composed.config["runs"])),
         lambda: _all_splits(data),
-        lambda: trained_on is None or _same_kind(data.spec, trained_on),
+        lambda: _same_kind(data.spec, trained_on or data.spec),
         lambda: check_ready(data, settings, composed.registry),
         lambda: _networks(settings),
     ]

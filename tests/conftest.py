@@ -39,12 +39,39 @@ def shared():
 @pytest.fixture(scope="session")
 def tiny_runs(tmp_path_factory):
     """A folder of runs with one of the tiny experiment, trained, drawn and judged in one go. Read it, never write."""
-    from hybridgen.cli import main
     from tiny_run import TINY
+
+    from hybridgen.cli import main
 
     folder = tmp_path_factory.mktemp("tiny") / "runs"
     assert main(["train", str(TINY), f"runs={folder}"]) == 0
     return folder
+
+
+@pytest.fixture
+def stopped(tmp_path, monkeypatch):
+    """Trains the tiny experiment until a step of a stage, where it does something; gives the exit code and the run."""
+    from tiny_run import TINY, only
+
+    from hybridgen.cli import main
+    from hybridgen.runs import Run
+    from hybridgen.training.callbacks import Saving
+
+    monkeypatch.chdir(tmp_path)
+    after = Saving.after
+
+    def run(stage, step, act):
+        def then(self, trainer, module):
+            after(self, trainer, module)
+            if trainer.global_step == step and type(module).__name__.lower().startswith(stage):
+                act()
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Saving, "after", then)
+            code = main(["train", str(TINY)])
+        return code, Run(only(tmp_path / "runs/tiny"))
+
+    return run
 
 
 @pytest.fixture

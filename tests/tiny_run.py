@@ -1,8 +1,10 @@
 """Tiny experiments for tests: composed here, or run as commands in processes of their own."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from safetensors.torch import load_file
@@ -23,7 +25,7 @@ after = Saving.after
 def then(self, trainer, module):
     after(self, trainer, module)
     if trainer.global_step == step and type(module).__name__.lower().startswith(stage):
-        exec(act)
+        exec(act, globals())
 Saving.after = then
 from hybridgen.cli import main
 sys.exit(main(sys.argv[4:]))
@@ -49,10 +51,24 @@ def start(*arguments, cwd, at=None):
     return subprocess.Popen(command(*arguments, at=at), cwd=cwd, env=environment, **pipes)
 
 
+def wait_for(process, happened, timeout=60):
+    """Waits until something has happened while the process lives."""
+    end = time.monotonic() + timeout
+    while not happened():
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.05)
+
+
 def ended(process, timeout=120):
     """Its exit code, what it printed, and what it said on stderr."""
     out, err = process.communicate(timeout=timeout)
     return process.returncode, out, err
+
+
+def interrupt():
+    """Ctrl-C in this process."""
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def weights(folder):

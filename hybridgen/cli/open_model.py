@@ -27,8 +27,9 @@ def open_model(
     from hybridgen.config import with_overrides
     from hybridgen.training.machine import choose
 
-    file = Path(name) if Path(name).is_file() else Run.open(name, runs).model
-    if not file.exists():
+    is_file = Path(name).is_file() or Path(name).suffix == ".safetensors"
+    file = Path(name) if is_file else Run.open(name, runs).model
+    if not is_file and not file.exists():
         raise UserError(f"{file}: this run has no weights yet; finish it with `hybridgen resume {file.parent}`")
     for override in overrides:
         key = override.split("=")[0].split(".")[0]

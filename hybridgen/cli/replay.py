@@ -11,9 +11,7 @@ SUMMARY = VERBS["replay"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments that say which picture."""
     parser.add_argument("picture", metavar="FILE.png", type=Path, help="one picture that `hybridgen sample` wrote")
-    parser.add_argument(
-        "--model", metavar="RUN|FILE", help="default: the run in --runs with the same weights"
-    )
+    parser.add_argument("--model", metavar="RUN|FILE", help="default: the run in --runs with the same weights")
     parser.add_argument("--runs", metavar="DIR", type=Path, default=Path("runs"), help="folder of the runs")
     parser.add_argument("--registry", metavar="DIR", type=Path, action="append", default=[], help="parts the run named")
     parser.add_argument("--out", metavar="FILE", type=Path, help="where to write it; default: FILE_again.png")

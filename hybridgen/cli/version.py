@@ -29,7 +29,9 @@ def run(rest: Sequence[str]) -> int:
         "shipped judges": _shipped("evaluation/judges", "*.safetensors"),
     }
     if "--json" in rest:
-        print(json.dumps({"hybridgen": __version__, "versions": found, "known bad": known_bad(found), **facts}, indent=1))
+        print(
+            json.dumps({"hybridgen": __version__, "versions": found, "known bad": known_bad(found), **facts}, indent=1)
+        )
         return 0
     print(f"hybridgen {__version__}")
     print("\n".join(f"  {name:20} {number or 'not installed'}" for name, number in found.items()))

@@ -64,7 +64,9 @@ class Frechet(Metric):
         }
 
     def check(self, drawn: int, reference: int, features: int) -> None:
-        """More pictures than features are needed on both sides."""
+        """More pictures than features are needed on both sides, and two in any case."""
+        if min(drawn, reference) < 2:
+            raise UserError(f"metrics.samples: a distance between moments needs two pictures; {drawn} are drawn")
         for count, side in ((drawn, "drawn"), (reference, "reference")):
             if count <= features and not self.allow_few:
                 raise UserError(

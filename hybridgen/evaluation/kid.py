@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from hybridgen.errors import UserError
 from hybridgen.evaluation.base import Interval, Measured, Metric, Real, Sample
 from hybridgen.evaluation.intervals import around
 
@@ -19,6 +20,14 @@ _MOST = 5000  # pictures a side: kernels of 5,000 x 5,000 in float64 take 200 MB
 
 class KernelDistance(Metric):
     """`kid`, with the interval over ten disjoint blocks of pictures, and `kid_floor` (real pictures drawn instead)."""
+
+    def check(self, drawn: int, reference: int, features: int) -> None:
+        """Two pictures a block on both sides."""
+        if min(drawn, reference) < 2 * _BLOCKS:
+            raise UserError(
+                f"metrics.samples: a kernel distance and its interval need at least {2 * _BLOCKS} pictures a side;"
+                f" given {drawn} drawn and {reference} real ones"
+            )
 
     def measure(self, drawn: Sample, real: Real) -> Measured:
         """Unbiased squared MMD of drawn pictures, and of the control, to the reference."""

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
+from hybridgen.errors import UserError
 from hybridgen.evaluation.base import Measured, Metric, Real, Sample
 from hybridgen.evaluation.intervals import share
 
@@ -20,12 +21,19 @@ _CHUNK = 2000
 class PrecisionRecall(Metric):
     """`precision` and `recall`, and both for the control (`_real`), with intervals over pictures at fixed manifolds."""
 
+    def check(self, drawn: int, reference: int, features: int) -> None:
+        """More pictures than neighbours on both sides."""
+        if min(drawn, reference) <= _NEIGHBOUR:
+            raise UserError(
+                f"metrics.samples: precision and recall need more than {_NEIGHBOUR} pictures a side; given"
+                f" {drawn} drawn and {reference} real ones"
+            )
+
     def measure(self, drawn: Sample, real: Real) -> Measured:
         """Shares of pictures inside the other set's manifold; the larger set is thinned by a fixed seed."""
         reference = real.reference.features
         count = min(len(drawn.features), len(reference), len(real.control.features))
-        if count <= _NEIGHBOUR:
-            raise ValueError(f"precision and recall need more than {_NEIGHBOUR} pictures a side, not {count}")
+        self.check(count, count, reference.shape[1])
         rng = np.random.default_rng(0)
         some, known, control = (
             rng.permutation(side)[:count] for side in (drawn.features, reference, real.control.features)

@@ -1,9 +1,11 @@
 """A trained model judged whole: its tokenizer, its pictures with and without the residual, what it costs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import nn
 
 from hybridgen.checkpoint import Trained
 from hybridgen.data.base import Data
@@ -79,13 +81,26 @@ def costs(trained: Trained, facts: dict[str, Any]) -> dict[str, Figure]:
     counted = {"kind": "counted", "model": facts["model"], "sampler": trained.config["sampler"]}
     named = parameters(trained.model)
     figures = {f"parameters/{k}": figure(v, {**counted, "metric": f"parameters of {k}"}) for k, v in named.items()}
-    products = macs(lambda: trained.sample([0], batch=1))
+    with _at_rest(trained.model):
+        products = macs(lambda: trained.sample([0], batch=1))
     figures["macs"] = figure(products, {**counted, "metric": "multiply-accumulates a picture"})
     said = {key: facts[key] for key in ("model", "precision", "device")} | {"sampler": trained.config["sampler"]}
     labels = balanced_labels(TIMED, len(trained.data.classes))
     return figures | {
         "seconds_per_picture": seconds_per_picture(lambda n: trained.sample(labels[:n], batch=n), TIMED, said)
     }
+
+
+@contextmanager
+def _at_rest(model: nn.Module) -> Iterator[None]:
+    """No weight asks for a gradient: torch's counter stumbles over a view of one that does, even where none is kept."""
+    learning = [p for p in model.parameters() if p.requires_grad]
+    model.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for p in learning:
+            p.requires_grad_(True)
 
 
 def _judge_drawn(

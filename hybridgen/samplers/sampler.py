@@ -1,11 +1,12 @@
 """The sampler: how a canvas is filled. Nothing here needs a model to be trained again."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
 
 from hybridgen.diffusion.solvers import Euler, Solver
+from hybridgen.errors import UserError
 
 Schedule = Literal["constant", "linear"]
 
@@ -42,3 +43,8 @@ class Sampler:
     head_temperature: Annotated[float, Ge(0)] = 1.0
     solver: Solver = Euler()
     mix: Annotated[float, Ge(0)] = 0.0
+
+    def __post_init__(self) -> None:
+        empty = [field.name for field in fields(self) if getattr(self, field.name) == ()]
+        if empty:
+            raise UserError(f"{empty[0]}: an empty list; give a number, or one a step")

@@ -5,8 +5,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
-from torch import nn
+from torch import Tensor, nn
 
+from hybridgen.errors import UserError
 from hybridgen.files import atomic_path
 from hybridgen.runs import Run
 from hybridgen.training.ema import Ema
@@ -114,10 +115,13 @@ class Watching(Stepwise):
         step, settings = trainer.global_step, self.settings
         if not trainer.is_global_zero:
             return
+        if step % settings.save_every == 0:  # what is saved is to be gone on with
+            check_finite(self.stage, step, vars(module)["losses"]["loss"])
         if step % settings.log_every == 0 or step == settings.steps:
             losses = {name: value.item() for name, value in vars(module)["losses"].items()}
             rate = trainer.optimizers[0].param_groups[0]["lr"]
             self.run.log(step, {f"train/{k}": v for k, v in losses.items()} | {"train/lr": rate}, self.stage)
+            check_finite(self.stage, step, vars(module)["losses"]["loss"])
         note = ""
         if step % settings.check_every == 0 or step == settings.steps:
             figures, note = self._with_averages(module)
@@ -130,6 +134,19 @@ class Watching(Stepwise):
     def _with_averages(self, module: pl.LightningModule) -> tuple[dict[str, float], str]:
         with self.ema.swapped(), _resting(module):
             return self.check()
+
+
+def check_finite(stage: str, step: int, *values: Tensor) -> None:
+    """Refuses to go on with numbers that are none.
+
+    Raises:
+        UserError: a value is infinite or not a number.
+    """
+    if not all(value.isfinite().all() for value in values):
+        raise UserError(
+            f"train.{stage}: the training has diverged: infinite or no numbers at step {step}\n  take a smaller"
+            f" train.{stage}.lr, a longer train.{stage}.warmup, or train.{stage}.clip=1"
+        )
 
 
 @contextmanager

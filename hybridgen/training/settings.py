@@ -55,3 +55,5 @@ class Training:
     def __post_init__(self) -> None:
         if self.batch % self.accumulate:
             raise UserError(f"accumulate: {self.accumulate} parts of equal size cannot make a batch of {self.batch}")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise UserError(f"betas: {self.betas}: each is at least 0 and below 1")

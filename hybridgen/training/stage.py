@@ -10,7 +10,7 @@ import torch
 
 from hybridgen.runs import Run
 from hybridgen.training.batches import Batches, Source
-from hybridgen.training.callbacks import Averaging, Saving, Watching
+from hybridgen.training.callbacks import Averaging, Saving, Watching, check_finite
 from hybridgen.training.ema import Ema
 from hybridgen.training.interrupt import watched
 from hybridgen.training.machine import Machine
@@ -42,6 +42,7 @@ def fit(stage: Stage, module: pl.LightningModule, source: Source, extra: Sequenc
         extra: more callbacks, called last.
 
     Raises:
+        UserError: training has diverged.
         KeyboardInterrupt: Ctrl-C, once the step is finished and a checkpoint is written; a second one: at once.
     """
     settings, ckpt = stage.settings, stage.run.checkpoint
@@ -65,6 +66,7 @@ def fit(stage: Stage, module: pl.LightningModule, source: Source, extra: Sequenc
     if wish.stop:
         raise KeyboardInterrupt
     ema.copy_to_live()
+    check_finite(stage.name, settings.steps, *module.parameters())
     return ema
 
 

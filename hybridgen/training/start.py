@@ -18,7 +18,8 @@ def find_init(name: str, runs: Path) -> Path:
         UserError: there is none, or it does not hold a generator.
     """
     try:
-        file = Path(name) if Path(name).is_file() else Run.open(name, runs).model
+        is_file = Path(name).is_file() or Path(name).suffix == ".safetensors"
+        file = Path(name) if is_file else Run.open(name, runs).model
         kind = read_about(file).get("kind")
     except UserError as error:
         raise UserError(f"init: {error}") from None
@@ -28,7 +29,9 @@ def find_init(name: str, runs: Path) -> Path:
 
 
 def begin_from(file: Path, model: HybridModel) -> list[str]:
-    """Takes the weights of an earlier run, all but the tokenizer's; names of those that it lacks or has in other shapes.
+    """Takes the weights of an earlier run, all but the tokenizer's.
+
+    Returns the names of those that it lacks, or has in other shapes: they begin anew.
 
     Raises:
         UserError: not one weight fits.

@@ -66,7 +66,7 @@ def _train(tokenizer: Tokenizer, run: Run, composed: Composed, data: Data, machi
     node, seed = composed.config["train"]["tokenizer"], composed.config["seed"]
     pictures = data.load("train").x
     run.resume()
-    if node is not None:
+    if node is not None and list(tokenizer.parameters()):
         settings = assemble_settings(composed, "train.tokenizer")
         held_out = to_unit(data.load("valid").x[:500])
         title = f"stage 1  tokenizer {composed.config['model']['tokenizer']['card']}"

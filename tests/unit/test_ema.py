@@ -51,9 +51,14 @@ def test_swapped_and_back_even_after_an_error(net):
     ema = Ema(net, 0.9)
     averages = [a.clone() for a in ema.average]
     moved(net, 3.0)
-    with pytest.raises(RuntimeError, match="drawing"), ema.swapped():
-        assert all(p.equal(a) for p, a in zip(net.parameters(), averages, strict=True))
-        raise RuntimeError("drawing failed")
+
+    def draw():
+        with ema.swapped():
+            assert all(p.equal(a) for p, a in zip(net.parameters(), averages, strict=True))
+            raise RuntimeError("drawing failed")
+
+    with pytest.raises(RuntimeError, match="drawing failed"):
+        draw()
     assert all((p == 3.0).all() for p in net.parameters())
     assert all(a.equal(b) for a, b in zip(ema.average, averages, strict=True))
 

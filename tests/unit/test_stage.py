@@ -11,6 +11,7 @@ from tiny_run import curves, differing, tiny
 
 from hybridgen.assemble import assemble_data, assemble_model
 from hybridgen.data.base import Examples
+from hybridgen.errors import UserError
 from hybridgen.runs import Run
 from hybridgen.training.batches import Source, to_unit
 from hybridgen.training.cache import encode_all
@@ -52,10 +53,10 @@ def examples():
 def stage(examples):
     """Trains a stage anew, or on in a folder that exists; gives its module and its averages."""
 
-    def train(name, folder, extra=(), *, precision="fp32", **settings):
+    def train(name, folder, extra=(), *, precision="fp32", parts=(), **settings):
         chosen = Training(**{"steps": STEPS, "batch": 8, "save_every": 4, "log_every": 1, "check_every": 3} | settings)
         torch.manual_seed(0)
-        model = assemble_model(COMPOSED, assemble_data(COMPOSED).spec)
+        model = assemble_model(tiny(*parts), assemble_data(COMPOSED).spec)
         if name == "tokenizer":
             module, source = TokenizerModule(model.tokenizer, chosen, 0), Source({"x": examples.x})
             figures = partial(tokenizer_figures, model.tokenizer, to_unit(examples.x[:8]))
@@ -64,9 +65,7 @@ def stage(examples):
             source = encode_all(model.tokenizer, examples, True, torch.device("cpu"))
             module = GeneratorModule(model, chosen, 0)
             figures = partial(generator_losses, model, source, torch.device("cpu"))
-        plan = Stage(
-            name, name, Run.at(folder, {}, {}), chosen, choose("cpu", precision), 0, lambda: (figures(), "")
-        )
+        plan = Stage(name, name, Run.at(folder, {}, {}), chosen, choose("cpu", precision), 0, lambda: (figures(), ""))
         return module, fit(plan, module, source, extra)
 
     return train
@@ -92,6 +91,32 @@ def test_killed_and_resumed_equals_unbroken(stage, tmp_path, name, precision, ac
     assert curves(tmp_path / "broken") == curves(tmp_path / "whole")
     steps = [(stage, step) for stage, step, values in curves(tmp_path / "broken") if "train/lr" in values]
     assert steps == [(name, step) for step in range(1, STEPS + 1)]
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("tokenizer", ["model.tokenizer={card: continuous, channels: 4, widths: [8, 8]}", "model.code_head=null"]),
+        ("tokenizer", ["model.tokenizer={card: hybrid_codes_first, vocab: 8, channels: 4, widths: [8, 8]}"]),
+        ("generator", ["model.residual_from=sampled", "model.draws=2", "model.residual_head={card: diffusion}"]),
+        ("generator", ["model.order.drop=0.5", "model.join_conv=true", "model.residual_at=all"]),
+        (
+            "generator",
+            ["model.order=last", "model.backbone={card: none, width: 16}", "model.code_head=null", "model.join=hidden",
+             "model.residual_head={card: grid_flow, head_width: 16, depth: 1, heads: 2}"],
+        ),
+    ],
+    ids=["continuous", "codes first", "sampled residual", "dropped positions", "all at once"],
+)  # fmt: skip
+def test_other_parts_resume_as_well(stage, tmp_path, name, parts):
+    """No part keeps something to itself that a checkpoint does not hold."""
+    whole, _ = stage(name, tmp_path / "whole", parts=parts)
+    for step in (6, 9):
+        with pytest.raises(KilledError):
+            stage(name, tmp_path / "broken", [After(step, die)], parts=parts)
+    resumed, _ = stage(name, tmp_path / "broken", parts=parts)
+    assert differing(whole.state_dict(), resumed.state_dict()) == []
+    assert curves(tmp_path / "broken") == curves(tmp_path / "whole")
 
 
 def test_killed_right_after_a_checkpoint_was_written(stage, tmp_path, monkeypatch):
@@ -161,6 +186,17 @@ def test_a_frozen_tokenizer_stays_at_rest(stage, tmp_path):
     module, _ = stage("generator", tmp_path)
     assert module.model.backbone.training
     assert not module.model.tokenizer.training
+
+
+@pytest.mark.parametrize("every", [{"log_every": 1}, {"log_every": 100}, {"log_every": 100, "save_every": 100}])
+@pytest.mark.parametrize("name", ["tokenizer", "generator"])
+def test_a_training_that_diverges_is_stopped(stage, tmp_path, name, every):
+    """Neither a checkpoint nor the end holds numbers that are none."""
+    with pytest.raises(UserError, match=rf"train\.{name}: the training has diverged(.|\n)*a smaller train\.{name}\.lr"):
+        stage(name, tmp_path, lr=1e30, clip=0.0, ema=0.0, **every)
+    if Run(tmp_path).checkpoint.exists():
+        saved = torch.load(Run(tmp_path).checkpoint, weights_only=True)["state_dict"]
+        assert all(value.isfinite().all() for value in saved.values())
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
