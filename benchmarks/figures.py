@@ -156,7 +156,7 @@ def speed_points(steps: dict[str, int], samples: int) -> dict[str, list[tuple[in
 
 
 def speed_up(points: dict[str, list[tuple[int, float, float]]]) -> float | None:
-    """Seconds of diffusion over seconds of the hybrid at the hybrid's best distance, interpolated; None: never equal."""
+    """Seconds of diffusion over seconds of the hybrid at the hybrid's best distance, interpolated; None: never."""
     best = min(points["hybrid"], key=lambda point: point[2])
     line = sorted((d, s) for _, s, d in points["diffusion"])
     for (d0, s0), (d1, s1) in pairwise(line):
