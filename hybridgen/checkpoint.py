@@ -190,7 +190,7 @@ def load(path: str | Path, device: str = "cpu", registries: Sequence[Path] = ())
 
 def describe(kind: str, config: dict[str, Any], data: DataSpec, **more: Any) -> dict[str, Any]:
     """What a weights file says about itself."""
-    from hybridgen import __version__
+    from hybridgen.version import __version__
 
     return {"kind": kind, "hybridgen": __version__, "config": config, "data": asdict(data), **more}
 

@@ -7,6 +7,8 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+from hybridgen.version import __version__
+
 LIBRARIES = (
     "torch",
     "torchvision",
@@ -22,8 +24,6 @@ LIBRARIES = (
 
 def versions() -> dict[str, str]:
     """Versions of python, hybridgen and the libraries underneath; what is not installed is left out."""
-    from hybridgen import __version__
-
     found = {"python": platform.python_version(), "hybridgen": __version__}
     for name in LIBRARIES:
         try:

@@ -20,9 +20,9 @@ from jaxtyping import UInt8
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from hybridgen import __version__
 from hybridgen.errors import UserError
 from hybridgen.files import atomic_path
+from hybridgen.version import __version__
 
 KEY = "hybridgen"
 SIGNATURE = b"\x89PNG\r\n\x1a\n"

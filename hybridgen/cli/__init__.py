@@ -83,7 +83,7 @@ def _version(rest: Sequence[str]) -> int:
         version = importlib.import_module("hybridgen.cli.version")
         code: int = version.run(rest)
         return code
-    from hybridgen import __version__
+    from hybridgen.version import __version__
 
     print(f"hybridgen {__version__}")
     return 0
