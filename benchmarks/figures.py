@@ -4,13 +4,15 @@
 
 1. What the residual buys: the same models with and without it, at n = 10,000 against the full test set, three
    training seeds; beside it the best model of codes alone at equal training time, with a codebook of its own.
+   The size of that codebook is chosen first, on the training pictures, so that the opponent is not starved.
 2. Distance against seconds a picture: plain diffusion of the same latents at several numbers of steps, and the hybrid
-   at several numbers of head steps, trained for equal time.
+   at several numbers of head steps, trained for equal time. Seconds are medians of interleaved rounds.
 
 Every unit of work leaves a JSON file in runs/figures/; what is there is not done again.
 """
 
 import argparse
+import dataclasses
 import json
 import math
 import statistics
@@ -42,23 +44,29 @@ ROOT = Path("runs/figures")
 ASSETS = Path("docs/assets")
 SEEDS = (0, 1, 2)
 ARMS = {"hybrid": "hart_fashion_mnist", "codes alone": "var_fashion_mnist", "diffusion": "dit_fashion_mnist"}
+CODEBOOKS = (128, 512, 2048)  # entries, of which codes alone takes the best
 HEAD_STEPS, DIFFUSION_STEPS = (1, 2, 4, 8), (2, 4, 8, 16, 30)
+ROUNDS, DRAWN = 7, 100  # timing: rounds, and pictures drawn in each
 STUDENT = {2: 12.706, 3: 4.303}  # 97.5 % quantile of t by number of seeds
 
 
 def main() -> None:
     """Does what is not done yet, then draws and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--samples", type=int, default=10_000, help="pictures a figure")
+    parser.add_argument("--samples", type=int, default=10_000, help="pictures a figure of the residual")
+    parser.add_argument("--speed-samples", type=int, default=5_000, help="pictures a point of distance against seconds")
     parser.add_argument("--only", choices=("residual", "speed"), help="one of the two figures")
     args = parser.parse_args()
     steps = unit("steps_at_equal_time", equal_steps)
     print(f"steps at equal training time: {steps}")
     if args.only != "speed":
-        rows = [residual_row(seed, steps, args.samples) for seed in SEEDS]
-        print(residual_table(rows))
+        sizes = {size: unit(f"codebook_{size}", lambda size=size: codebook(size, steps)) for size in CODEBOOKS}
+        best = min(CODEBOOKS, key=lambda size: sizes[size]["frechet"]["value"])
+        print("codes alone:", {size: round(row["frechet"]["value"], 4) for size, row in sizes.items()}, "best", best)
+        rows = [residual_row(seed, steps, args.samples, best) for seed in SEEDS]
+        print(residual_table(rows, best))
     if args.only != "residual":
-        points = speed_points(steps, args.samples)
+        points = speed_points(steps, args.speed_samples)
         plot_speed(points)
         print(speed_table(points))
 
@@ -79,6 +87,8 @@ def equal_steps() -> dict[str, int]:
     from hybridgen.rehearsal import seconds_per_step
 
     arms = {arm: compose(name) for arm, name in ARMS.items()}
+    for size in CODEBOOKS:
+        arms[_codes_alone(size)] = compose(ARMS["codes alone"], [f"model.tokenizer.vocab={size}"])
     rounds = [{arm: seconds_per_step(composed) for arm, composed in arms.items()} for _ in range(7)]
     each = {arm: statistics.median(r[arm] for r in rounds) for arm in arms}
     own = arms["hybrid"].config["train"]["generator"]["steps"]
@@ -86,12 +96,12 @@ def equal_steps() -> dict[str, int]:
     return {arm: round(own * each["hybrid"] / s) for arm, s in each.items()}
 
 
-def trained(arm: str, seed: int, steps: dict[str, int]) -> tuple[Composed, Trained]:
-    """The arm's model of a seed, trained if it is not yet."""
-    overrides = [f"seed={seed}", f"train.generator.steps={steps[arm]}", f"runs={ROOT}"]
-    composed = compose(ARMS[arm], overrides)
+def trained(arm: str, seed: int, count: int, *overrides: str) -> tuple[Composed, Trained]:
+    """The arm's model of a seed after `count` steps, trained if it is not yet."""
+    composed = compose(ARMS[arm], [f"seed={seed}", f"train.generator.steps={count}", f"runs={ROOT}", *overrides])
     machine, data = choose(composed.config["device"], composed.config["precision"]), assemble_data(composed)
-    run = Run.at(ROOT / composed.name / f"seed{seed}", composed.config, composed.delta)
+    name = "_".join([f"seed{seed}", *(o.rpartition(".")[2].replace("=", "") for o in overrides)])
+    run = Run.at(ROOT / composed.name / name, composed.config, composed.delta)
     began = time.perf_counter()
     tokenizer, _ = obtain_tokenizer(composed, data, machine, ROOT, print)
     middle = time.perf_counter()
@@ -100,33 +110,51 @@ def trained(arm: str, seed: int, steps: dict[str, int]) -> tuple[Composed, Train
     return composed, as_trained(composed, model, data, run)
 
 
-def judged(composed: Composed, model: Trained, samples: int, **settings: Any) -> dict[str, Any]:
-    """Figures of pictures drawn with these sampler settings, and seconds a picture."""
+def judged(
+    composed: Composed, model: Trained, samples: int, seed: int = 0, reference: str = "test", **settings: Any
+) -> dict[str, Any]:
+    """Figures of pictures of the seeds from `seed` on, drawn with these sampler settings."""
     data, chosen = assemble_data(composed), assemble_settings(composed, "metrics")
-    began = time.perf_counter()
-    pixels, labels = draw_pictures(model, samples, 0, chosen.batch, **settings)
-    seconds = (time.perf_counter() - began) / samples
-    protocol = {**known_facts(model), "sampler": {**model.config["sampler"], **settings}, "seeds": f"0-{samples - 1}"}
+    chosen = dataclasses.replace(chosen, reference=reference, seed=seed, samples=samples)
+    pixels, labels = draw_pictures(model, samples, seed, chosen.batch, **settings)
+    seeds = f"{seed}-{seed + samples - 1}"
+    protocol = {**known_facts(model), "sampler": {**model.config["sampler"], **settings}, "seeds": seeds}
     figures = judge_pictures(pixels, labels, data, chosen, protocol)
-    return {name: shown.to_json() for name, shown in figures.items()} | {"seconds_per_picture": {"value": seconds}}
+    return {name: shown.to_json() for name, shown in figures.items()}
 
 
-def residual_row(seed: int, steps: dict[str, int], samples: int) -> dict[str, Any]:
+def codebook(size: int, steps: dict[str, int]) -> dict[str, Any]:
+    """Codes alone with a codebook of this size, judged against training pictures: the test set is not chosen on."""
+    model = trained("codes alone", 0, steps[_codes_alone(size)], f"model.tokenizer.vocab={size}")
+    return judged(*model, samples=5_000, seed=50_000, reference="train")
+
+
+def residual_row(seed: int, steps: dict[str, int], samples: int, size: int) -> dict[str, Any]:
     """One seed: the hybrid with and without its residual, and codes alone with their own codebook."""
 
     def hybrid() -> dict[str, Any]:
-        composed, model = trained("hybrid", seed, steps)
+        composed, model = trained("hybrid", seed, steps["hybrid"])
         return {"with": judged(composed, model, samples), "without": judged(composed, model, samples, head_steps=0)}
 
     def codes() -> dict[str, Any]:
-        return judged(*trained("codes alone", seed, steps), samples)
+        model = trained("codes alone", seed, steps[_codes_alone(size)], f"model.tokenizer.vocab={size}")
+        return judged(*model, samples)
 
     return {**unit(f"hybrid_seed{seed}", hybrid), "codes": unit(f"codes_seed{seed}", codes)}
 
 
-def residual_table(rows: list[dict[str, Any]]) -> str:
+def residual_table(rows: list[dict[str, Any]], size: int) -> str:
     """Markdown: each seed, then means with 95 % intervals over seeds."""
-    titles = ("seed", "with residual", "without", "ratio", "KID with", "KID without", "codes alone, V = 512", "ratio")
+    titles = (
+        "seed",
+        "with residual",
+        "without",
+        "ratio",
+        "KID with",
+        "KID without",
+        f"codes alone, V = {size}",
+        "ratio",
+    )
     lines = [f"| {' | '.join(titles)} |"]
     lines.append("|---|---|---|---|---|---|---|---|")
     columns: list[list[float]] = [[] for _ in range(7)]
@@ -142,17 +170,32 @@ def residual_table(rows: list[dict[str, Any]]) -> str:
 
 def speed_points(steps: dict[str, int], samples: int) -> dict[str, list[tuple[int, float, float]]]:
     """(steps, seconds a picture, distance) of both arms on seed 0."""
+    counts = [("hybrid", n) for n in HEAD_STEPS] + [("diffusion", n) for n in DIFFUSION_STEPS]
+    distance = {}
+    for arm, count in counts:
+
+        def work(arm: str = arm, count: int = count) -> dict[str, Any]:
+            return judged(*trained(arm, 0, steps[arm]), samples, head_steps=count)
+
+        distance[arm, count] = unit(f"{arm}_{count}_steps", work)["frechet"]["value"]
+    taken = unit("seconds", lambda: seconds_a_picture(steps, counts))
     points: dict[str, list[tuple[int, float, float]]] = {}
-    for arm, counts in (("hybrid", HEAD_STEPS), ("diffusion", DIFFUSION_STEPS)):
-        for count in counts:
-
-            def work(arm: str = arm, count: int = count) -> dict[str, Any]:
-                return judged(*trained(arm, 0, steps), samples, head_steps=count)
-
-            found = unit(f"{arm}_{count}_steps", work)
-            point = (count, found["seconds_per_picture"]["value"], found["frechet"]["value"])
-            points.setdefault(arm, []).append(point)
+    for arm, count in counts:
+        points.setdefault(arm, []).append((count, taken[f"{arm} {count}"], distance[arm, count]))
     return points
+
+
+def seconds_a_picture(steps: dict[str, int], counts: list[tuple[str, int]]) -> dict[str, float]:
+    """Medians over interleaved rounds, so that a busy moment of the machine falls on every arm alike."""
+    models = {arm: trained(arm, 0, steps[arm])[1] for arm in dict(counts)}
+    rounds: dict[str, list[float]] = {f"{arm} {count}": [] for arm, count in counts}
+    for index in range(ROUNDS + 1):  # the first warms up
+        for arm, count in counts:
+            began = time.perf_counter()
+            models[arm].sample(count=DRAWN, head_steps=count)
+            if index:
+                rounds[f"{arm} {count}"].append((time.perf_counter() - began) / DRAWN)
+    return {name: statistics.median(each) for name, each in rounds.items()}
 
 
 def speed_up(points: dict[str, list[tuple[int, float, float]]]) -> float | None:
@@ -186,6 +229,10 @@ def speed_table(points: dict[str, list[tuple[int, float, float]]]) -> str:
     factor = speed_up(points)
     found = "never equal in this range" if factor is None else f"{factor:.1f}"
     return "\n".join([*lines, f"speed-up at the hybrid's best distance: {found}"])
+
+
+def _codes_alone(size: int) -> str:
+    return f"codes alone, {size}"
 
 
 def _mean(values: list[float]) -> str:
