@@ -1,0 +1,119 @@
+"""Official names of weights to ours: a list of rules a family, applied to a whole file at once.
+
+Every official name meets exactly one rule. What no rule takes is reported, never dropped silently.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Move:
+    """One official tensor to one of ours.
+
+    Args:
+        official: pattern of the whole official name.
+        ours: our name, with `\\1` for the pattern's groups.
+        change: what is done to the tensor; None takes it as it is.
+    """
+
+    official: str
+    ours: str
+    change: Callable[[Tensor], Tensor] | None = None
+
+
+@dataclass(frozen=True)
+class Join:
+    """Several official tensors to one of ours, as when three projections stand in one matrix.
+
+    Args:
+        official: pattern of the first one's whole name.
+        others: names of the others, with `\\1` for the pattern's groups.
+        ours: our name, likewise.
+        change: from all of them, in order, to ours.
+    """
+
+    official: str
+    others: Sequence[str]
+    ours: str
+    change: Callable[..., Tensor]
+
+
+@dataclass(frozen=True)
+class Ignore:
+    """Official tensors that have no place here.
+
+    Args:
+        official: pattern of the whole name.
+        reason: what the user reads in the report.
+    """
+
+    official: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class KeyMap:
+    """The rules of a family.
+
+    Args:
+        family: its name in messages.
+        signs: official names, patterns, by which a file of this family is known.
+        rules: in order; the first that fits an official name takes it.
+    """
+
+    family: str
+    signs: Sequence[str]
+    rules: Sequence[Move | Join | Ignore]
+
+    def knows(self, names: Sequence[str]) -> bool:
+        """Whether a file with these names belongs to the family: every sign is met."""
+        return all(any(re.fullmatch(sign, name) for name in names) for sign in self.signs)
+
+    def apply(self, state: Mapping[str, Tensor]) -> "Mapped":
+        """Every tensor of a file, taken, ignored, or left over."""
+        found, taken = Mapped(), set[str]()
+        for name in state:
+            if name not in taken:
+                taken |= self._place(name, state, found)
+        return found
+
+    def _place(self, name: str, state: Mapping[str, Tensor], found: "Mapped") -> set[str]:
+        """Puts one official tensor where it belongs; the names that were used up."""
+        for rule in self.rules:
+            match = re.fullmatch(rule.official, name)
+            if match is None:
+                continue
+            if isinstance(rule, Ignore):
+                found.ignored[name] = rule.reason
+                return {name}
+            ours, names = match.expand(rule.ours), [name]
+            if isinstance(rule, Move):
+                found.tensors[ours] = state[name] if rule.change is None else rule.change(state[name])
+            else:
+                names += [match.expand(other) for other in rule.others]
+                absent = [other for other in names if other not in state]
+                if absent:
+                    found.missing += absent
+                    return {name}
+                found.tensors[ours] = rule.change(*(state[other] for other in names))
+                found.ignored = {k: v for k, v in found.ignored.items() if k not in names}
+                found.unknown = [k for k in found.unknown if k not in names]
+            found.used |= dict.fromkeys(names, ours)
+            return set(names)
+        found.unknown.append(name)
+        return {name}
+
+
+@dataclass
+class Mapped:
+    """What became of a file's tensors."""
+
+    tensors: dict[str, Tensor] = field(default_factory=dict)  # our name -> tensor
+    used: dict[str, str] = field(default_factory=dict)  # official name -> our name
+    ignored: dict[str, str] = field(default_factory=dict)  # official name -> reason
+    unknown: list[str] = field(default_factory=list)  # official names that no rule takes
+    missing: list[str] = field(default_factory=list)  # official names that a rule needs beside others
