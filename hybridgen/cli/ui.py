@@ -45,8 +45,10 @@ def run(args: argparse.Namespace) -> int:
 def _serve(server: Server, experiment: str) -> int:
     previous = signal.signal(signal.SIGTERM, _as_interrupt)
     try:
-        server.start(_waiting)
-        print(f"\r{'':40}\r", end="", file=sys.stderr, flush=True)
+        live = sys.stderr.isatty()
+        print("MLflow is starting ...", end="" if live else "\n", file=sys.stderr, flush=True)
+        server.start(_waiting if live else lambda seconds: None)
+        print(f"\r{'':40}\r" if live else "", end="", file=sys.stderr, flush=True)
         print(runs_page(server.url, experiment), flush=True)
         print("Ctrl-C stops it.", file=sys.stderr)
         return server.wait()
