@@ -55,7 +55,7 @@ def test_names_go_round(card):
         assert names, own
         official |= dict(zip(names, value.chunk(len(names)), strict=True))
     family, named = recognise(official)
-    assert family is keys
+    assert family == keys
     mapped = family.apply(named)
     assert {k: v.shape for k, v in mapped.tensors.items()} == {k: v.shape for k, v in ours.items()}
     assert not mapped.unknown + mapped.missing
