@@ -6,6 +6,7 @@ from torch import nn
 
 from hybridgen.assemble import assemble_part
 from hybridgen.config import compose
+from hybridgen.evaluation.cost import macs
 from hybridgen.nn.normed_conv import NormedDecoder, NormedEncoder
 from hybridgen.published import kl16, llamagen_vq, multiscale_vq, sd_vae
 from hybridgen.published.families import recognise
@@ -14,14 +15,14 @@ from hybridgen.published.unwrapping import unwrap
 from hybridgen.types import DataSpec
 from tests.parity.reference import reference_folder
 
-# card: parameters, side of the grid at 256 pixels, key map
+# card: parameters, side of the grid and multiply-accumulates of the decoder at 256 pixels, key map
 PUBLISHED = {
-    "multiscale_vq_ch160_v4096": (108_948_355, 16, multiscale_vq.KEYS),
-    "hybrid_vq_ch160_v4096": (108_948_355, 16, multiscale_vq.KEYS),
-    "kl16": (66_456_019, 16, kl16.KEYS),
-    "vq16": (71_883_403, 16, llamagen_vq.keys(5)),
-    "vq8": (70_109_835, 32, llamagen_vq.keys(4)),
-    "sd_vae": (83_653_863, 32, sd_vae.KEYS),
+    "multiscale_vq_ch160_v4096": (108_948_355, 16, 196.9e9, multiscale_vq.KEYS),
+    "hybrid_vq_ch160_v4096": (108_948_355, 16, 196.9e9, multiscale_vq.KEYS),
+    "kl16": (66_456_019, 16, 125e9, kl16.KEYS),
+    "vq16": (71_883_403, 16, 126e9, llamagen_vq.keys(5)),
+    "vq8": (70_109_835, 32, 237e9, llamagen_vq.keys(4)),
+    "sd_vae": (83_653_863, 32, 311e9, sd_vae.KEYS),
 }
 
 
@@ -39,15 +40,21 @@ def count(module):
 
 def test_counts(card):
     name, tokenizer = card
-    parameters, side, _ = PUBLISHED[name]
+    parameters, side, _, _ = PUBLISHED[name]
     assert count(tokenizer) == parameters
     assert tokenizer.spec.grid == (side, side)
+
+
+def test_cost_of_decoding(card):
+    name, tokenizer = card
+    latent = torch.zeros(1, tokenizer.spec.channels, *tokenizer.spec.grid, device="meta")
+    assert macs(lambda: tokenizer.decoder(latent)) == pytest.approx(PUBLISHED[name][2], rel=0.01)
 
 
 def test_names_go_round(card):
     """Every tensor of ours has an official name, and the map takes a file of these names to exactly our tensors."""
     name, tokenizer = card
-    keys = PUBLISHED[name][2]
+    keys = PUBLISHED[name][3]
     ours = {f"tokenizer.{k}": v for k, v in tokenizer.state_dict().items()}
     official = {}
     for own, value in ours.items():
