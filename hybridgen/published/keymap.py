@@ -81,6 +81,19 @@ class KeyMap:
                 taken |= self._place(name, state, found)
         return found
 
+    def official(self, ours: str) -> list[str]:
+        """The official names that make one of ours; empty when no rule makes it."""
+        for rule in self.rules:
+            if isinstance(rule, Ignore):
+                continue
+            pattern = "(.+)".join(map(re.escape, re.split(r"\\\d", rule.ours)))
+            if match := re.fullmatch(pattern, ours):
+                groups = dict(zip(re.findall(r"\\(\d)", rule.ours), match.groups(), strict=True))
+                name, others = _filled(rule.official, groups), rule.others if isinstance(rule, Join) else ()
+                if re.fullmatch(rule.official, name):
+                    return [name, *(_expanded(other, groups) for other in others)]
+        return []
+
     def _place(self, name: str, state: Mapping[str, Tensor], found: "Mapped") -> set[str]:
         """Puts one official tensor where it belongs; the names that were used up."""
         for rule in self.rules:
@@ -106,6 +119,18 @@ class KeyMap:
             return set(names)
         found.unknown.append(name)
         return {name}
+
+
+def _expanded(template: str, groups: Mapping[str, str]) -> str:
+    """A name from a template with `\\1` for its groups."""
+    return re.sub(r"\\(\d)", lambda sign: groups.get(sign[1], sign[0]), template)
+
+
+def _filled(pattern: str, groups: Mapping[str, str]) -> str:
+    """The name that a pattern of plain groups stands for."""
+    numbers = iter(range(1, 10))
+    name = re.sub(r"\((?!\?)[^()]*\)", lambda group: groups.get(str(next(numbers)), group[0]), pattern)
+    return re.sub(r"\\(.)", r"\1", name)
 
 
 @dataclass

@@ -5,6 +5,7 @@ from itertools import pairwise
 import pytest
 import torch
 
+from hybridgen.composing.yaml_text import Place
 from hybridgen.laws.measure import gradients_of
 from hybridgen.laws.tokenizers import (
     TOKENIZER_LAWS,
@@ -16,12 +17,17 @@ from hybridgen.laws.toy import data, examples
 from hybridgen.nn.draws import Draws, keyed
 from hybridgen.nn.positions import to_sequence
 from hybridgen.nn.resize import shrink
+from hybridgen.registry import Registry
 from hybridgen.tokenizers.canvas import replay
-from tests.laws.tiny import PYRAMID, build, cards
+from tests.laws.tiny import MIRRORED, ONE_SCALE, PYRAMID, build, cards
 
 MORE = [
     ("pyramid", [*PYRAMID, "phi=blend"]),
     ("pyramid", [*PYRAMID, "phi=none"]),
+    ("pyramid", [*PYRAMID, "phi_count=2", "phi_last=training", "growth=stepwise"]),
+    ("hybrid", [*PYRAMID[:3], "net=normed", *MIRRORED, "codebook=gradient", "normalise=true", "entropy=0.1"]),
+    ("discrete", [*ONE_SCALE, "normalise=true", "latent_scale=0.5"]),
+    ("continuous", [*PYRAMID[2:], "latent_scale=0.5"]),
 ]
 
 
@@ -30,8 +36,15 @@ def made(card, options, dims):
     return build("tokenizer", card, options, {"data": data(dims)})
 
 
-@pytest.mark.parametrize("dims", [1, 2, 3])
-@pytest.mark.parametrize(("card", "options"), [*cards("tokenizer"), *MORE], ids=lambda value: str(value)[-12:])
+def served(card):
+    """The dimensions that a card is for."""
+    return Registry().card("tokenizer", card, Place("test")).dims
+
+
+CASES = [(card, options, n) for card, options in [*cards("tokenizer"), *MORE] for n in served(card)]
+
+
+@pytest.mark.parametrize(("card", "options", "dims"), CASES, ids=lambda value: str(value)[-12:])
 def test_laws(card, options, dims):
     tokenizer, x = made(card, options, dims), examples(data(dims), 4)
     for law in TOKENIZER_LAWS:
