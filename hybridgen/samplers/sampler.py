@@ -29,6 +29,8 @@ class Sampler:
         solver: integrates the head from noise to residual.
         mix: temperature of a Gumbel-softmax mixture of codebook vectors in place of the drawn code's (HART's demo);
             0 paints the code's own vector.
+        mix_gain: of the logits that the mixture is made of.
+        mix_tells: what the residual head is told was painted: the mixture, or the drawn code's own vector.
     """
 
     sets: Annotated[int, Ge(1)] = 1
@@ -40,9 +42,11 @@ class Sampler:
     top_k: Annotated[int, Ge(0)] | tuple[int, ...] = 0
     top_p: Annotated[float, Gt(0), Le(1)] | tuple[float, ...] = 1.0
     head_steps: Annotated[int, Ge(0)] | tuple[int, ...] = 8
-    head_temperature: Annotated[float, Ge(0)] = 1.0
+    head_temperature: Annotated[float, Ge(0)] | tuple[float, ...] = 1.0
     solver: Solver = Euler()
-    mix: Annotated[float, Ge(0)] = 0.0
+    mix: Annotated[float, Ge(0)] | tuple[float, ...] = 0.0
+    mix_gain: Annotated[float, Gt(0)] | tuple[float, ...] = 1.0
+    mix_tells: Literal["mixture", "code"] = "mixture"
 
     def __post_init__(self) -> None:
         empty = [field.name for field in fields(self) if getattr(self, field.name) == ()]

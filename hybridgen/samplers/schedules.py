@@ -26,6 +26,8 @@ class Settled:
     head_temperature: float
     solver: Solver
     mix: float
+    mix_gain: float
+    mix_tells: Literal["mixture", "code"]
 
 
 def settle(sampler: Sampler, j: int, steps: int) -> Settled:
@@ -38,9 +40,11 @@ def settle(sampler: Sampler, j: int, steps: int) -> Settled:
         top_k=at(sampler.top_k, j),
         top_p=at(sampler.top_p, j),
         head_steps=at(sampler.head_steps, j),
-        head_temperature=sampler.head_temperature,
+        head_temperature=at(sampler.head_temperature, j),
         solver=sampler.solver,
-        mix=sampler.mix,
+        mix=at(sampler.mix, j),
+        mix_gain=at(sampler.mix_gain, j),
+        mix_tells=sampler.mix_tells,
     )
 
 
