@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
+from hybridgen.published import mar
 from hybridgen.published.keymap import KeyMap
 
-FAMILIES: Sequence[KeyMap] = ()
+FAMILIES: Sequence[KeyMap] = (mar.KEYS,)
 PREFIXES = ("", "vae.")  # of a whole tokenizer inside a file of several things
 
 
