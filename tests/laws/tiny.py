@@ -37,7 +37,7 @@ TINY = {
         "grid_diffusion": GRID_NET,
         "grid_flow": GRID_NET,
     },
-    "solver": {"ddim": [], "ddpm": [], "dpm++": [], "euler": [], "heun": []},
+    "solver": {"ddim": [], "ddpm": [], "dopri5": [], "dpm++": [], "euler": [], "heun": [], "sde": []},
 }
 STANDARD = {
     "tokenizer": "hybrid",
