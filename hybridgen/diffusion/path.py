@@ -164,6 +164,13 @@ class Table(Path):
         return torch.cat([self.alpha_bar.new_zeros(1), 1 - self.alpha_bar]).sqrt()
 
 
+def forward_rate(curve: Curve, t: Time) -> Time:
+    """Half the variance that the forward equation adds in unit time: sigma sigma' - sigma^2 alpha' / alpha."""
+    alpha, sigma = curve.alpha(t), curve.sigma(t)
+    slope_alpha, slope_sigma = curve.slopes(t)
+    return sigma * slope_sigma - sigma**2 * slope_alpha / alpha
+
+
 def cosine_table() -> Table:
     """alpha_bar(u) = cos^2(((u + .008) / 1.008) pi / 2), each beta at most .999."""
 

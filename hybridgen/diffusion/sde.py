@@ -18,9 +18,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hybridgen.diffusion.chart import Along, Chart, Predict
-from hybridgen.diffusion.path import Curve, Path
+from hybridgen.diffusion.path import Curve, Path, forward_rate
 from hybridgen.diffusion.solvers import Solver, scaled, span, start_of
 from hybridgen.errors import UserError
+
+_ROUNDING = 1e-9  # of a share that is 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,19 +116,9 @@ class SDE(Solver):
         if self.rate == "decreasing":
             return 0.25 * (1 - self.norm * math.cos(math.pi * u)) ** 2
         if self.rate == "forward":
+            if curve.alpha(u) < _ROUNDING:
+                raise UserError(f"rate: 'forward' is infinite at t = {u:g} on this path; set start below 1, to 0.999")
             return self.norm * forward_rate(curve, u)
         return self.norm * {
             "sigma": curve.sigma(u), "linear": u, "bump": math.sin(math.pi * u) ** 2, "constant": 1.0,
         }[self.rate]  # fmt: skip
-
-
-def forward_rate(curve: Curve, t: float) -> float:
-    """Half the variance that the forward equation adds in unit time: sigma sigma' - sigma^2 alpha' / alpha.
-
-    Raises:
-        UserError: alpha is 0 at t.
-    """
-    (alpha, sigma), (slope_alpha, slope_sigma) = (curve.alpha(t), curve.sigma(t)), curve.slopes(t)
-    if alpha < 1e-9:  # rounding's zero
-        raise UserError(f"rate: 'forward' is infinite at t = {t:g} on this path; set start below 1, to 0.999")
-    return sigma * slope_sigma - sigma**2 * slope_alpha / alpha

@@ -5,8 +5,8 @@ import torch
 
 from hybridgen.diffusion.curves import CIRCLE, VARIANCE_PRESERVING, curve
 from hybridgen.diffusion.dopri5 import Dopri5
-from hybridgen.diffusion.path import COSINE, LINEAR, LINEAR_BETAS
-from hybridgen.diffusion.sde import SDE, forward_rate
+from hybridgen.diffusion.path import COSINE, LINEAR, LINEAR_BETAS, forward_rate
+from hybridgen.diffusion.sde import SDE
 from hybridgen.diffusion.solvers import DDIM, DDPM, Euler, Heun
 from hybridgen.diffusion.spacing import Spacing
 from hybridgen.errors import UserError
@@ -48,7 +48,7 @@ def test_forward_rate():
     assert forward_rate(LINEAR, 0.75) == pytest.approx(3)
     assert forward_rate(VARIANCE_PRESERVING, 0.5) == pytest.approx((0.1 + 0.5 * 19.9) / 2)
     with pytest.raises(UserError, match="set start below 1"):
-        forward_rate(CIRCLE, 1.0)
+        SDE(rate="forward").solve(gaussian(CIRCLE, 0.5), CIRCLE, torch.ones(1, 2, 1, 1), 2)
 
 
 RATES = ("sigma", "linear", "decreasing", "bump", "constant", "forward")
