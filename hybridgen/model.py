@@ -197,8 +197,9 @@ class HybridModel(nn.Module):
             logits = guide(self.code_head.logits(hidden, condition), now.guidance, batch)
             codes, vectors = self._draw_codes(logits, step, noise, now, j)
         if step.scale in self.residual_scales and now.head_steps > 0:
-            code_alone = now.mix and now.mix_tells == "code" and codes is not None
-            told = self.tokenizer.lookup(codes, step.scale) if code_alone else vectors
+            told = vectors
+            if codes is not None and now.mix and now.mix_tells == "code":
+                told = self.tokenizer.lookup(codes, step.scale)
             residual = self._draw_residual(hidden, canvas, step, codes, told, noise, now, j)
             vectors = residual if vectors is None else vectors + residual
         if vectors is None:  # no codes, and the residual was left out: nothing is painted

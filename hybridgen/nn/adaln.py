@@ -59,8 +59,8 @@ class Modulation(nn.Module):
 class ModulationTable(nn.Module):
     """`parts` vectors of width `width` of its own, zero at first, each added to one that is given.
 
-    Sources: PixArt-alpha (arXiv:2310.00426), section 2.3, "adaLN-single"; VAR's shared AdaLN; HART, whose blocks are all
-    given the same pooled condition.
+    Sources: PixArt-alpha (arXiv:2310.00426), section 2.3, "adaLN-single"; VAR's shared AdaLN; HART, whose blocks are
+    all given the same pooled condition.
     """
 
     def __init__(self, width: int, parts: int) -> None:
