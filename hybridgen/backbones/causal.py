@@ -72,8 +72,8 @@ class CausalBackbone(Backbone):
         coordinates: of a position: scaled to the finest grid, or its index on its own.
         rotary_shift: coordinates begin after the last position of the prefix.
         prefix_rotary: the prefix is turned by its positions, or left as it is, or its queries and keys are made zero.
-        modulation: of the blocks by the condition: a linear map in each | one that all share, plus a table in each | the
-            pooled condition itself, plus a table in each | none.
+        modulation: of the blocks by the condition: a linear map in each | one that all share, plus a table in each |
+            the pooled condition itself, plus a table in each | none.
         pool: the condition as one vector for that.
         mlp: kind of MLP.
         mlp_ratio: hidden width of a block's MLP, in D (a gated one's is two thirds of it).
