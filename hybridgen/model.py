@@ -25,7 +25,7 @@ from hybridgen.heads.join import Join, JoinKind
 from hybridgen.nn.draws import Draws
 from hybridgen.nn.positions import take, to_sequence
 from hybridgen.nn.resize import shrink
-from hybridgen.orders.base import Order
+from hybridgen.orders.base import Order, known_after
 from hybridgen.samplers.mix import gumbel_mixture
 from hybridgen.samplers.noise import Noise
 from hybridgen.samplers.sampler import Sampler
@@ -161,7 +161,7 @@ class HybridModel(nn.Module):
         """The same with the noise handed in."""
         self._check_choice(sampler)
         canvas, plan = self.tokenizer.blank(len(noise.seeds)), self.order.plan(sampler.sets)
-        settings = [settle(sampler, j, len(plan)) for j in range(len(plan))]
+        settings = [settle(sampler, j, len(plan), known) for j, known in enumerate(known_after(plan))]
         if any(now.guidance != 1 or now.head_guidance != 1 for now in settings):
             condition = condition.guided()
         state = self.backbone.begin(condition)

@@ -51,14 +51,15 @@ class Attention(nn.Module):
         qk_norm: unit queries and keys with a learned scale a head.
         biases: of the projections.
         gain: of the scores, in units of 1 / sqrt(d); not used with `qk_norm`.
+        dropout: share of attention weights, and of the output, that training leaves out.
     """
 
     def __init__(
         self, width: int, heads: int, cross: bool = False, qk_norm: bool = False, biases: Biases = "all",
-        gain: float = 1.0,
+        gain: float = 1.0, dropout: float = 0.0,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.heads, self.cross, self.gain = heads, cross, gain
+        self.heads, self.cross, self.gain, self.dropout = heads, cross, gain, dropout
         self.query = nn.Linear(width, width, bias=biases != "none") if cross else None
         self.project = nn.Linear(width, (2 if cross else 3) * width, bias=biases == "all")
         self.bias = nn.Parameter(torch.zeros(1 if cross else 2, width)) if biases == "no_key" else None
@@ -84,7 +85,9 @@ class Attention(nn.Module):
             q, k = rotation.turn(q), rotation.turn(k)
         if cache is not None:
             k, v = cache.append(k, v)
-        return self.out(rearrange(attend(q, k, v, mask, scale), "B h n d -> B n (h d)"))
+        left_out = self.dropout if self.training else 0.0
+        out = self.out(rearrange(attend(q, k, v, mask, scale, left_out), "B h n d -> B n (h d)"))
+        return F.dropout(out, left_out) if left_out else out
 
     def _projected(self, x: Float[Tensor, "B n E"]) -> Tensor:
         """(Queries,) keys and values side by side."""
@@ -96,9 +99,9 @@ class Attention(nn.Module):
 
 def attend(
     q: Float[Tensor, "B h n d"], k: Float[Tensor, "B h M d"], v: Float[Tensor, "B h M d"],
-    bias: Bias | None = None, scale: float | None = None,
+    bias: Bias | None = None, scale: float | None = None, dropout: float = 0.0,
 ) -> Float[Tensor, "B h n d"]:  # fmt: skip
-    """softmax(scale q k + bias) v, the softmax in float32.
+    """softmax(scale q k + bias) v, the softmax in float32; a share `dropout` of its weights is left out.
 
     Plain matmuls on a CPU for short sequences, the fused kernel elsewhere; both agree to 1e-5.
     """
@@ -106,7 +109,9 @@ def attend(
     if bias is not None and bias.dtype == torch.bool:
         bias = torch.zeros(bias.shape, device=bias.device).masked_fill(~bias, _UNSEEN)
     if q.device.type != "cpu" or q.shape[-2] * k.shape[-2] > _SMALL:
-        return F.scaled_dot_product_attention(q, k, v, None if bias is None else bias.to(q.dtype), scale=scale)
+        bias = None if bias is None else bias.to(q.dtype)
+        return F.scaled_dot_product_attention(q, k, v, bias, dropout_p=dropout, scale=scale)
     scores = (q * scale) @ k.transpose(-2, -1)
     scores = scores if bias is None else scores + bias  # a float32 bias makes the sum float32
-    return scores.softmax(-1, dtype=torch.float32).to(v.dtype) @ v
+    weights = scores.softmax(-1, dtype=torch.float32).to(v.dtype)
+    return (F.dropout(weights, dropout) if dropout else weights) @ v

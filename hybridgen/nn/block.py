@@ -32,6 +32,7 @@ class BlockStyle:
         mlp, mlp_multiple: kind of MLP; its inner width is rounded up to a multiple.
         biases: of the attention's projections.
         attention_gain: of the scores, in units of 1 / sqrt(d).
+        dropout: share of attention weights, of an MLP's numbers and of each sublayer's output that training leaves out.
     """
 
     norm: NormKind = "layer"
@@ -42,6 +43,7 @@ class BlockStyle:
     mlp_multiple: int = 1
     biases: Biases = "all"
     attention_gain: float = 1.0
+    dropout: float = 0.0
 
 
 PLAIN: Final = BlockStyle()
@@ -69,11 +71,13 @@ class Block(nn.Module):
         own = condition == "none" or style.norm_gain
         self.modulation = _modulation(condition, width)
         self.norm_attention = make_norm(style.norm, width, style.norm_eps, own)
-        self.attention = Attention(width, heads, False, qk_norm, style.biases, style.attention_gain)
+        how = (qk_norm, style.biases, style.attention_gain, style.dropout)
+        self.attention = Attention(width, heads, False, *how)
         self.norm_cross = make_norm(style.norm, width, style.norm_eps) if cross else None
-        self.cross = Attention(width, heads, True, qk_norm, style.biases, style.attention_gain) if cross else None
+        self.cross = Attention(width, heads, True, *how) if cross else None
         self.norm_mlp = None if style.one_norm else make_norm(style.norm, width, style.norm_eps, own)
-        self.mlp = make_mlp(style.mlp, width, mlp_ratio, style.mlp_multiple)
+        self.mlp = make_mlp(style.mlp, width, mlp_ratio, style.mlp_multiple, style.dropout)
+        self.dropped: nn.Module = nn.Dropout(style.dropout) if style.dropout else nn.Identity()  # the MLP's output
 
     def forward(
         self, x: Float[Tensor, "B n E"], context: Float[Tensor, "B E"] | tuple[Tensor, ...] | None = None,
@@ -88,13 +92,13 @@ class Block(nn.Module):
         if self.modulation is None:
             x = x + self.attention(self.norm_attention(x), bias, cache, None, rotation)
             x = self._read(x, tokens, tokens_mask)
-            return x + self.mlp(norm_mlp(x))
+            return x + self.dropped(self.mlp(norm_mlp(x)))
         assert context is not None, "a modulated block needs a context vector"
         six = context if isinstance(context, tuple) else self.modulate(context[:, None])
         shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = six
         attended = self.attention(modulate(self.norm_attention(x), shift_a, scale_a), bias, cache, None, rotation)
         x = self._read(torch.addcmul(x, gate_a, attended), tokens, tokens_mask)
-        return torch.addcmul(x, gate_m, self.mlp(modulate(norm_mlp(x), shift_m, scale_m)))
+        return torch.addcmul(x, gate_m, self.dropped(self.mlp(modulate(norm_mlp(x), shift_m, scale_m))))
 
     def modulate(self, given: Float[Tensor, "B 1 E"] | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """The six modulations, (B, 1, E) each, from a vector, or from six where the block has a table."""

@@ -8,7 +8,7 @@ from annotated_types import Ge, Gt, Le
 from hybridgen.diffusion.solvers import Euler, Solver
 from hybridgen.errors import UserError
 
-Schedule = Literal["constant", "linear"]
+Schedule = Literal["constant", "linear", "known"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,8 @@ class Sampler:
         by: how sets are chosen: in random order, or by the confidence of what was drawn.
         guidance: w in null + w (conditional - null) on the logits of the codes; 1 is none.
         head_guidance: the same on the residual head; None takes `guidance`.
-        ramp: "linear" lets guidance grow from 1 at the first step to w at the last (VAR).
+        ramp: "linear" lets guidance grow from 1 at the first step to w at the last (VAR); "known" with the share of the
+            scale's positions that will be known after the step, of which one at least is held to be left (MAR).
         temperature: of the codes; 0 takes the likeliest.
         top_k: keep this many codes; 0 keeps all.
         top_p: keep the likeliest codes up to this probability.

@@ -17,6 +17,7 @@ ONE_SCALE = ["scales=[]", *PYRAMID[1:]]
 TOKEN_NET = ["mlp_width=16", "depth=2"]
 GRID_NET = ["head_width=16", "depth=2", "heads=2"]
 TRANSFORMER = ["width=16", "depth=2", "heads=2", "mlp_ratio=2"]
+MASKED = [*TRANSFORMER, "encoder_width=12", "encoder_depth=1", "encoder_heads=3", "buffer=2"]
 
 TINY = {
     "tokenizer": {
@@ -28,8 +29,8 @@ TINY = {
         "pyramid": PYRAMID,
     },
     "conditioner": {"label": ["drop=0.5"], "none": []},
-    "order": {"last": [], "scales": []},
-    "backbone": {"causal": TRANSFORMER, "none": ["width=16"]},
+    "order": {"last": [], "scales": [], "sets": [], "sets_cosine": []},
+    "backbone": {"causal": TRANSFORMER, "masked": MASKED, "none": ["width=16"]},
     "code_head": {"categorical": []},
     "residual_head": {
         "diffusion": TOKEN_NET,
