@@ -94,6 +94,11 @@ class HybridModel(nn.Module):
         super().__init__()
         if code_head is None and residual_head is None:
             raise UserError("a model needs a code head or a residual head; both are null")
+        if residual_head is not None and not tokenizer.lossless:
+            raise UserError(
+                "the tokenizer changes what is painted at the finest scale (phi_last: always), so a residual would not "
+                "give the latent back; set phi_last=training or residual_head=null"
+            )
         if code_head is not None and backbone.per_step:
             raise UserError(
                 "the backbone gives one hidden vector a step, too few to draw codes from; set code_head=null"

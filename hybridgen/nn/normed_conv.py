@@ -116,7 +116,9 @@ class NormedEncoder(nn.Module):
 
 
 class NormedDecoder(nn.Module):
-    """The mirror of `NormedEncoder`: a first convolution, a middle, and levels coarse to fine, in the order they run.
+    """The mirror of `NormedEncoder`: a first convolution, a middle, and levels coarse to fine.
+
+    Levels have the numbers of the encoder's levels on the same grids: the last one runs first.
 
     Args:
         net, channels, dims, latent: as the encoder's.
@@ -124,25 +126,23 @@ class NormedDecoder(nn.Module):
 
     def __init__(self, net: NormedNetwork, channels: int, dims: int, latent: int) -> None:
         super().__init__()
-        conv, inner, multipliers = CONV[dims], net.inner or latent, net.decoder_multipliers or net.multipliers
-        width = net.base * multipliers[-1]
+        conv, inner = CONV[dims], net.inner or latent
+        widths = [net.base * multiplier for multiplier in net.decoder_multipliers or net.multipliers]
         self.mix = conv(latent, inner, net.kernel, padding=net.kernel // 2)
-        self.inp = conv(inner, width, 3, padding=1)
-        self.middle = _middle(net, dims, width)
+        self.inp = conv(inner, widths[-1], 3, padding=1)
+        self.middle = _middle(net, dims, widths[-1])
         levels = []
-        for i, multiplier in reversed(list(enumerate(multipliers))):
-            wide = net.base * multiplier
+        for i, (wide, width) in enumerate(zip(widths, [*widths[1:], widths[-1]], strict=True)):
             resize = Double(wide, dims) if i else None
             levels.append(Level(net, dims, width, wide, net.decoder_blocks, i in net.decoder_attention, resize))
-            width = wide
         self.levels = nn.ModuleList(levels)
-        self.norm = _norm(net, width)
-        self.out = conv(width, channels, 3, padding=1)
+        self.norm = _norm(net, widths[0])
+        self.out = conv(widths[0], channels, 3, padding=1)
 
     def forward(self, latent: Float[Tensor, "B C *grid"]) -> Float[Tensor, "B X *size"]:
         """The data of a map; unbounded, the caller clamps."""
         h = self.middle(self.inp(self.mix(latent)))
-        for level in self.levels:
+        for level in reversed(self.levels):
             h = level(h)
         return self.out(F.silu(self.norm(h)))
 

@@ -4,9 +4,15 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
+from hybridgen.published import kl16, llamagen_vq, multiscale_vq, sd_vae
 from hybridgen.published.keymap import KeyMap
 
-FAMILIES: Sequence[KeyMap] = ()
+FAMILIES: Sequence[KeyMap] = (
+    multiscale_vq.KEYS,
+    kl16.KEYS,
+    *llamagen_vq.KEYS,
+    sd_vae.KEYS,
+)
 PREFIXES = ("", "vae.")  # of a whole tokenizer inside a file of several things
 
 
