@@ -32,8 +32,8 @@ def assemble_model(composed: Composed, data: DataSpec) -> HybridModel:
     offered["tokens"] = tokenizer.spec
     order = assemble_part(composed, "model.order", offered)
     backbone = assemble_part(composed, "model.backbone", offered)
+    conditioner = assemble_part(composed, "model.conditioner", {**offered, "width": backbone.condition_width})
     offered["width"] = backbone.width
-    conditioner = assemble_part(composed, "model.conditioner", offered)
     code_head = assemble_part(composed, "model.code_head", offered)
     residual_head = assemble_part(composed, "model.residual_head", offered)
     parts = (tokenizer, conditioner, order, backbone, code_head, residual_head)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hybridgen.cli import VERBS
+from hybridgen.cli import VERBS, module_name
 from hybridgen.diffusion.solvers import Euler
 from hybridgen.nn.draws import Draws, keyed
 from hybridgen.types import TokenSpec
@@ -120,7 +120,7 @@ def test_commands_exist():
     named = {c[1] for c in COMMANDS if c[0] == "hybridgen"}
     assert named, "no command found"
     assert {word for word in named if word.isalpha()} <= set(VERBS)
-    assert [verb for verb in VERBS if not (ROOT / f"hybridgen/cli/{verb}.py").is_file()] == []
+    assert [verb for verb in VERBS if not (ROOT / f"hybridgen/cli/{module_name(verb)}.py").is_file()] == []
 
 
 SETTINGS = sorted(

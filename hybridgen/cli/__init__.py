@@ -6,6 +6,7 @@ Exit codes: 0 well, 1 a failure of ours, 2 something the user can mend, 130 stop
 
 import argparse
 import importlib
+import keyword
 import os
 import sys
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ VERBS: Final = {
     "sample": "draw pictures with a trained model, or complete one",
     "replay": "draw a picture again from what it says of its own making",
     "evaluate": "judge a trained model; every figure with its protocol",
+    "import": "official weights of a published model into one of ours, every name accounted for",
     "list": "slots, cards and experiments",
     "compose": "print an experiment with all its defaults written out",
     "check": "build an experiment and show its shapes and sizes; nothing is trained",
@@ -28,6 +30,11 @@ VERBS: Final = {
     "judge": "train anew the small classifier that judges pictures",
 }
 INTERRUPTED: Final = 130
+
+
+def module_name(verb: str) -> str:
+    """The module of a verb; one that is a word of Python's own carries an underscore."""
+    return f"{verb}_" if keyword.iskeyword(verb) else verb
 
 
 class Parser(argparse.ArgumentParser):
@@ -66,7 +73,7 @@ def _run(words: Sequence[str]) -> int:
     verb, rest = words[0], words[1:]
     if verb not in VERBS:
         raise UserError(unknown("command", verb, VERBS, where="hybridgen"))
-    module = importlib.import_module(f"hybridgen.cli.{verb}")
+    module = importlib.import_module(f"hybridgen.cli.{module_name(verb)}")
     parser = Parser(prog=f"hybridgen {verb}", description=module.SUMMARY, allow_abbrev=False)
     module.add_arguments(parser)
     args, extra = parser.parse_known_intermixed_args(rest)

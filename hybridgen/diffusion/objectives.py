@@ -42,6 +42,7 @@ class FlowMatching:
         prediction: "velocity": dx/dt; "eps": the noise; "score": -noise / sigma.
         weight: of the squared error of "eps" (of "score", times sigma): "none"; "velocity": (w / sigma)^2, as if the
             velocity were predicted; "likelihood": w / sigma^2, with w the forward equation's rate of noise.
+        toward: "noise": the velocity is dx/dt; "data": its negative, the derivative by 1 - t.
         span: the training times lie between these, where what is predicted is finite.
         unread: the network also predicts as many numbers that nothing reads.
     """
@@ -50,6 +51,7 @@ class FlowMatching:
     path: Curve = LINEAR
     prediction: Literal["velocity", "eps", "score"] = "velocity"
     weight: Literal["none", "velocity", "likelihood"] = "none"
+    toward: Literal["noise", "data"] = "noise"
     span: tuple[float, float] = (0.0, 1.0)
     unread: bool = False
 
@@ -76,6 +78,7 @@ class FlowMatching:
         """Squared error of what is predicted, weighed, mean over C, in float32."""
         predicted = prediction.float()[..., : r.shape[-1]]
         if self.prediction == "velocity":
+            predicted = -predicted if self.toward == "data" else predicted
             return (predicted - self.path.velocity(r, noise, t[..., None])).square().mean(-1)
         if self.prediction == "score":
             predicted = -self.path.sigma(t)[..., None] * predicted
@@ -85,7 +88,7 @@ class FlowMatching:
         """Clean value and noise of the x_t that this was predicted for."""
         predicted, time = prediction[..., : x.shape[-1]].to(x), t[..., None]
         if self.prediction == "velocity":
-            return *self.path.split(x, predicted, time), None
+            return *self.path.split(x, -predicted if self.toward == "data" else predicted, time), None
         sigma = self.path.sigma(time)
         noise = -sigma * predicted if self.prediction == "score" else predicted
         return (x - sigma * noise) / self.path.alpha(time), noise, None

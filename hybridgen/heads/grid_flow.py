@@ -3,7 +3,7 @@
 A transformer over the step's grid, given the backbone's hidden vectors; without a backbone, the whole generator.
 
 Sources: FlowAR (arXiv:2412.15205), section 3.3, for a flow over each scale; SiT (arXiv:2401.08740) for the same without
-a backbone; flow matching (arXiv:2210.02747), eq. 20-23 with sigma_min = 0, for the loss on the line; SiT, section 2, for other paths.
+a backbone; flow matching (arXiv:2210.02747), eq. 20-23 with sigma_min = 0, for the loss on the line; for curves SiT, section 2.
 """
 
 from typing import Annotated, Literal
@@ -38,7 +38,7 @@ class GridFlowHead(ResidualHead):
             hidden vectors of `head_width`.
         guided_channels: guidance acts on so many of the first channels, and the rest are the conditional half's;
             0: on all.
-        clock: what the network is told of the time: 1000 t - 1 ("entry"), or 1 - t ("data").
+        clock: the network's own time: 1000 t - 1 ("entry"); or 1 - t ("data"), by which its velocity is taken, too.
         path: from r to noise: the line, a quarter of a circle, or a variance-preserving diffusion.
         prediction: "velocity": dx/dt; "eps": the noise; "score": -noise / sigma. The last two are finite inside the
             line and the circle alone: see `span`, and `start` and `stop` of a solver.
@@ -70,8 +70,9 @@ class GridFlowHead(ResidualHead):
         super().__init__()
         self.channels, self.normalise, self.guided_channels = tokens.channels, normalise, guided_channels
         self.objective = FlowMatching(
-            times=times, path=curve(path), prediction=prediction, weight=weight, span=span, unread=unread
-        )
+            times=times, path=curve(path), prediction=prediction, weight=weight, span=span, unread=unread,
+            toward="data" if clock == "data" else "noise",
+        )  # fmt: skip
         layout = Layout(grid=tokens.grid, patch=patch, places=places, told=told, clock=clock)
         outputs = self.objective.outputs(self.channels)
         self.net = GridNet(self.channels, outputs, width, head_width, depth, heads, layout)

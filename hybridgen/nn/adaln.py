@@ -5,6 +5,7 @@ residual MLP block with three modulations.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -58,6 +59,22 @@ class Modulation(nn.Module):
     def forward(self, context: Float[Tensor, "*rows D"]) -> tuple[Tensor, ...]:
         """`parts` tensors (*rows, width)."""
         return self.linear(nn.functional.silu(context)).chunk(self.parts, -1)
+
+
+class ModulationTable(nn.Module):
+    """`parts` vectors of width `width` of its own, zero at first, each added to one that is given.
+
+    Sources: PixArt-alpha (arXiv:2310.00426), section 2.3, "adaLN-single"; VAR's shared AdaLN; HART, whose blocks are
+    all given the same pooled condition.
+    """
+
+    def __init__(self, width: int, parts: int) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.zeros(parts, width))
+
+    def forward(self, given: Sequence[Float[Tensor, "*rows width"]]) -> tuple[Tensor, ...]:
+        """One vector given for each part."""
+        return tuple(own + other for own, other in zip(self.table, given, strict=True))
 
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:

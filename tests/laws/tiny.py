@@ -14,9 +14,18 @@ from hybridgen.registry import Registry
 
 PYRAMID = ["scales=[1, 2, 4]", "vocab=11", "channels=3", "widths=[8]", "encoder_blocks=1", "decoder_blocks=1"]
 ONE_SCALE = ["scales=[]", *PYRAMID[1:]]
+NORMED = [
+    f"net.{option}"
+    for option in (
+        "base=4", "multipliers=[1,2]", "groups=2", "encoder_blocks=1", "decoder_blocks=2", "encoder_attention=[1]",
+    )
+]  # fmt: skip
+MIRRORED = [*NORMED, "net.decoder_attention=[1]"]
+SHARED = [*PYRAMID[:3], *MIRRORED, "phi_count=2"]
 TOKEN_NET = ["mlp_width=16", "depth=2"]
 GRID_NET = ["head_width=16", "depth=2", "heads=2"]
 TRANSFORMER = ["width=16", "depth=2", "heads=2", "mlp_ratio=2"]
+MASKED = [*TRANSFORMER, "encoder_width=12", "encoder_depth=1", "encoder_heads=3", "buffer=2"]
 
 TINY = {
     "tokenizer": {
@@ -24,18 +33,27 @@ TINY = {
         "discrete": ONE_SCALE,
         "hybrid": PYRAMID,
         "hybrid_codes_first": PYRAMID,
+        "hybrid_vq_ch160_v4096": SHARED,
+        "kl16": ["channels=3", *NORMED],
+        "multiscale_vq_ch160_v4096": SHARED,
         "patch": [],
         "pyramid": PYRAMID,
+        "sd_vae": ["channels=3", *NORMED],
+        "vq16": ["vocab=11", "channels=3", *MIRRORED, "net.inner=5"],
+        "vq8": ["vocab=11", "channels=3", *MIRRORED, "net.inner=5"],
     },
     "conditioner": {"label": ["drop=0.5"], "none": []},
-    "order": {"last": [], "scales": []},
-    "backbone": {"causal": TRANSFORMER, "none": ["width=16"]},
+    "order": {"last": [], "scales": [], "sets": [], "sets_cosine": []},
+    "backbone": {"causal": TRANSFORMER, "masked": MASKED, "none": ["width=16"]},
     "code_head": {"categorical": []},
     "residual_head": {
         "diffusion": TOKEN_NET,
+        "diffusion_hart": TOKEN_NET,
         "flow": TOKEN_NET,
         "grid_diffusion": GRID_NET,
+        "grid_diffusion_dit": GRID_NET,
         "grid_flow": GRID_NET,
+        "grid_flow_sit": GRID_NET,
     },
     "solver": {"ddim": [], "ddpm": [], "dopri5": [], "dpm++": [], "euler": [], "heun": [], "sde": []},
 }

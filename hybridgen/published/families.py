@@ -1,0 +1,33 @@
+"""The families whose weights are read: one key map a line. A file is known by the signs of exactly one of them."""
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
+
+from hybridgen.published import dit, kl16, llamagen_vq, multiscale_vq, sd_vae
+from hybridgen.published.keymap import KeyMap
+
+FAMILIES: Sequence[KeyMap] = (
+    dit.KEYS,
+    multiscale_vq.KEYS,
+    kl16.KEYS,
+    *llamagen_vq.KEYS,
+    sd_vae.KEYS,
+)
+PREFIXES = ("", "vae.")  # of a whole tokenizer inside a file of several things
+
+
+def recognise(tensors: Mapping[str, Tensor]) -> tuple[KeyMap, dict[str, Tensor]] | None:
+    """The family of a set of weights, and the weights by the names that the family uses; None: no family knows them."""
+    for prefix in PREFIXES:
+        inner = {name.removeprefix(prefix): value for name, value in tensors.items()}
+        for family in FAMILIES:
+            if len(inner) == len(tensors) and family.knows([*inner]):
+                return family, inner
+    return None
+
+
+def expected(ours: Sequence[str]) -> list[str]:
+    """The families whose weights could fill these names of ours, the one that fills most first."""
+    filled = {family.family: sum(bool(family.official(name)) for name in ours) for family in FAMILIES}
+    return sorted((family for family, count in filled.items() if count), key=lambda family: -filled[family])

@@ -1,0 +1,108 @@
+"""A case of the reference data: weights, inputs, expected outputs, and the account of which outputs were compared.
+
+A test module makes one `Case` (fixture of scope "module"), compares with `check`, and ends with `finish`.
+"""
+
+import json
+import os
+import re
+from functools import cached_property
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+from torch import Tensor
+
+HERE = Path(__file__).resolve().parent
+ROUNDING = 1e-4  # above this tolerance, stated on the largest error, the root mean square is compared too
+
+
+def reference_folder():
+    """The folder `refs`; a test that asks for it skips where it is absent."""
+    place = Path(os.environ.get("HYBRIDGEN_SHARED", HERE.parents[1].parent / "shared")) / "refs"
+    if not place.is_dir():
+        pytest.skip(f"no reference data at {place} (set HYBRIDGEN_SHARED)")
+    return place
+
+
+class Case:
+    """One case.
+
+    `ins` and `outs` hold its tensors by name, without "in." and "out."; `config` its description.
+    """
+
+    def __init__(self, name):
+        self.name, self.folder = name, reference_folder() / name
+        stored = load_file(self.folder / "io.safetensors")
+        self.ins = {k.removeprefix("in."): v for k, v in stored.items() if k.startswith("in.")}
+        self.outs = {k.removeprefix("out."): v for k, v in stored.items() if k.startswith("out.")}
+        self.about = json.loads((self.folder / "config.json").read_text())
+        self.config = self.about.get("config", {})
+        tolerances = json.loads((self.folder / "tolerances.json").read_text())
+        self.tolerances = {k.removeprefix("out."): v for k, v in tolerances.items()}
+        self.checked: dict[str, float] = {}  # key -> largest relative error (0 for integers)
+
+    @cached_property
+    def weights(self):
+        """The official state dict."""
+        return load_file(self.weights_file)
+
+    @property
+    def weights_file(self):
+        """Where it lies."""
+        return self.folder / "weights.safetensors"
+
+    def experiment(self, name=None):
+        """The path of the case's experiment under `cases/`, as the command line takes it."""
+        return str(HERE / "cases" / f"{name or self.name}.yaml")
+
+    def check(self, key, got, rms=True):
+        """Compares with `out.<key>` within its own tolerance: largest difference over largest value.
+
+        Where the tolerance exceeds 1e-4 the relative root mean square must not (`rms=False` says why not, at the call).
+        """
+        expected = self.outs[key]
+        assert isinstance(got, Tensor), key
+        assert got.shape == expected.shape, f"{key}: shape {tuple(got.shape)}, expected {tuple(expected.shape)}"
+        got = got.detach()
+        if not expected.is_floating_point():
+            wrong = (got.to(expected.dtype) != expected).sum().item()
+            assert wrong == 0, f"{key}: {wrong} of {expected.numel()} entries differ"
+            self.checked[key] = 0.0
+            return
+        finite = expected.isfinite()
+        assert (got.isfinite() == finite).all(), f"{key}: not finite where it should be, or the other way round"
+        assert (got[~finite] == expected[~finite]).all(), f"{key}: another infinity"
+        got, expected = got[finite].double(), expected[finite].double()
+        error = ((got - expected).abs().max() / expected.abs().max().clamp_min(1e-12)).item() if got.numel() else 0.0
+        allowed = self.tolerances[key]["tol_max_rel"]
+        assert error <= allowed, f"{key}: relative error {error:.3g}, allowed {allowed:.3g}"
+        if rms and allowed > ROUNDING:
+            spread = ((got - expected).square().mean() / expected.square().mean()).sqrt().item()
+            assert spread <= ROUNDING, f"{key}: relative root mean square {spread:.3g}, allowed {ROUNDING:.3g}"
+        self.checked[key] = max(error, self.checked.get(key, 0.0))
+
+    def finish(self, excused=None):
+        """Every output was compared, or is excused by a pattern with its reason; prints the count.
+
+        With HYBRIDGEN_PARITY=DIR the account is written to DIR/<case>.json, for the table of docs/published.md.
+        """
+        if not self.checked:
+            pytest.skip("no comparison ran before this one: it judges the whole file")
+        excused = excused or {}
+        reasons = {k: why for k in self.outs for pattern, why in excused.items() if re.fullmatch(pattern, k)}
+        left = sorted(self.outs.keys() - self.checked.keys() - reasons.keys())
+        said = f"{self.name}: {len(self.checked)} of {len(self.outs)} outputs compared"
+        print(said + (f", {len(reasons)} excused" if reasons else ""))
+        self._write(reasons)
+        assert not left, f"{said}; neither compared nor excused: {', '.join(left[:20])} ({len(left)})"
+        return len(self.checked)
+
+    def _write(self, reasons):
+        folder = os.environ.get("HYBRIDGEN_PARITY")
+        if not folder:
+            return
+        worst = {k: [e, self.tolerances[k].get("tol_max_rel", 0.0)] for k, e in sorted(self.checked.items())}
+        account = {"outputs": len(self.outs), "compared": worst, "excused": reasons}
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        (Path(folder) / f"{self.name}.json").write_text(json.dumps(account, indent=1) + "\n")
