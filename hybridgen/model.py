@@ -94,6 +94,11 @@ class HybridModel(nn.Module):
         super().__init__()
         if code_head is None and residual_head is None:
             raise UserError("a model needs a code head or a residual head; both are null")
+        if residual_head is not None and not tokenizer.lossless:
+            raise UserError(
+                "the tokenizer changes what is painted at the finest scale (phi_last: always), so a residual would not "
+                "give the latent back; set phi_last=training or residual_head=null"
+            )
         if code_head is not None and backbone.per_step:
             raise UserError(
                 "the backbone gives one hidden vector a step, too few to draw codes from; set code_head=null"
@@ -197,8 +202,9 @@ class HybridModel(nn.Module):
             logits = guide(self.code_head.logits(hidden, condition), now.guidance, batch)
             codes, vectors = self._draw_codes(logits, step, noise, now, j)
         if step.scale in self.residual_scales and now.head_steps > 0:
-            code_alone = now.mix and now.mix_tells == "code" and codes is not None
-            told = self.tokenizer.lookup(codes, step.scale) if code_alone else vectors
+            told = vectors
+            if codes is not None and now.mix and now.mix_tells == "code":
+                told = self.tokenizer.lookup(codes, step.scale)
             residual = self._draw_residual(hidden, canvas, step, codes, told, noise, now, j)
             vectors = residual if vectors is None else vectors + residual
         if vectors is None:  # no codes, and the residual was left out: nothing is painted

@@ -71,6 +71,7 @@ CONTRACTS: Mapping[str, str] = MappingProxyType(
     {
         "data": "hybridgen.data.base.Data",
         "tokenizer": "hybridgen.tokenizers.base.Tokenizer",
+        "network": "hybridgen.nn.network.Network",
         "conditioner": "hybridgen.conditioners.base.Conditioner",
         "order": "hybridgen.orders.base.Order",
         "backbone": "hybridgen.backbones.base.Backbone",

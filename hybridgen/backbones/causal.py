@@ -7,7 +7,7 @@ LlamaGen (arXiv:2406.06525) for raster inputs.
 
 from dataclasses import dataclass
 from functools import reduce
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -66,14 +66,14 @@ class CausalBackbone(Backbone):
             share, which allows other schedules of scales.
         levels: the scale as a learned table, or as a network of its resolution, which allows other schedules too, or of
             its index.
-        rotary: queries and keys are turned by their positions, with pairs within each axis' share of a head (its halves,
+        rotary: queries and keys are turned by their positions, in pairs within each axis' share of a head (its halves,
             or neighbours), or across the shares.
         rotates: which position turns them: the one that is drawn, or the one that is read.
         coordinates: of a position: scaled to the finest grid, or its index on its own.
         rotary_shift: coordinates begin after the last position of the prefix.
         prefix_rotary: the prefix is turned by its positions, or left as it is, or its queries and keys are made zero.
-        modulation: of the blocks by the condition: a linear map in each block | one that all share, plus a table in each
-            | the pooled condition itself, plus a table in each | none.
+        modulation: of the blocks by the condition: a linear map in each | one that all share, plus a table in each |
+            the pooled condition itself, plus a table in each | none.
         pool: the condition as one vector for that.
         mlp: kind of MLP.
         mlp_ratio: hidden width of a block's MLP, in D (a gated one's is two thirds of it).
@@ -144,7 +144,9 @@ class CausalBackbone(Backbone):
         )
         self.shared = Modulation(width, width, 6) if modulation == "shared" else None
         style = BlockStyle(norm, norm_eps, norm_gain, one_norm, mlp, mlp_multiple, biases, attention_gain)
-        self.blocks = nn.ModuleList(Block(width, heads, mlp_ratio, _BLOCKS[modulation], cross, qk_norm, style) for _ in range(depth))
+        self.blocks = nn.ModuleList(
+            Block(width, heads, mlp_ratio, _BLOCKS[modulation], cross, qk_norm, style) for _ in range(depth)
+        )
         for linear in (self.inp, self.start_from):
             if linear is not None:
                 nn.init.trunc_normal_(linear.weight, std=width**-0.5)
@@ -259,12 +261,11 @@ class CausalBackbone(Backbone):
         """What the condition does to each block: the same in all steps of a picture."""
         if self.modulated == "none":
             return [None for _ in self.blocks]
-        given = pooled(condition, self.pool)[:, None]
-        if self.shared is not None:
-            given = self.shared(given)
-        elif self.modulated == "pooled":
-            given = (given,) * 6
-        return [block.modulation(given) for block in self.blocks]
+        vector = pooled(condition, self.pool)[:, None]
+        given = vector if self.shared is None else self.shared(vector)
+        if self.modulated == "pooled":
+            given = (vector,) * 6
+        return [cast(Block, block).modulate(given) for block in self.blocks]
 
     def _crossed(self, condition: Condition) -> tuple[Tensor | None, Tensor | None]:
         return (condition.tokens, condition.mask) if self.cross else (None, None)

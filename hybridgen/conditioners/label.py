@@ -20,7 +20,7 @@ class LabelConditioner(Conditioner):
         classes: how many the data has.
         width: D of the backbone.
         drop: share of the training rows whose class is hidden, so that guidance has a null to lean on.
-        null: no class is a vector of its own, or one more row of the table.
+        null_is: no class is a vector of its own, or one more row of the table.
     """
 
     def __init__(
@@ -29,14 +29,14 @@ class LabelConditioner(Conditioner):
         width: int,
         *,
         drop: Annotated[float, Ge(0), Le(1)] = 0.1,
-        null: Literal["vector", "row"] = "vector",
+        null_is: Literal["vector", "row"] = "vector",
     ) -> None:
         super().__init__()
         if classes < 1:
             raise UserError("the data has no classes: a label conditioner has nothing to embed; use card 'none'")
         self.drop = drop
-        self.table = nn.Embedding(classes + (null == "row"), width)
-        self.null = nn.Parameter(torch.zeros(1, width)) if null == "vector" else None
+        self.table = nn.Embedding(classes + (null_is == "row"), width)
+        self.null = nn.Parameter(torch.zeros(1, width)) if null_is == "vector" else None
         nn.init.normal_(self.table.weight, std=0.02)
         if self.null is not None:
             nn.init.normal_(self.null, std=0.02)

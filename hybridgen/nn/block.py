@@ -86,7 +86,7 @@ class Block(nn.Module):
     ) -> Float[Tensor, "B n E"]:  # fmt: skip
         """One vector a position. `bias` says who sees whom, `tokens_mask` which tokens are there.
 
-        `context`: a vector a row, or the six modulations (B, 1, E) that `modulation` made of it once and for all.
+        `context`: a vector a row, or the six modulations (B, 1, E) that `modulate` made of it once and for all.
         """
         norm_mlp = self.norm_attention if self.norm_mlp is None else self.norm_mlp
         if self.modulation is None:
@@ -94,11 +94,16 @@ class Block(nn.Module):
             x = self._read(x, tokens, tokens_mask)
             return x + self.dropped(self.mlp(norm_mlp(x)))
         assert context is not None, "a modulated block needs a context vector"
-        six = context if isinstance(context, tuple) else self.modulation(context[:, None])
+        six = context if isinstance(context, tuple) else self.modulate(context[:, None])
         shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = six
         attended = self.attention(modulate(self.norm_attention(x), shift_a, scale_a), bias, cache, None, rotation)
         x = self._read(torch.addcmul(x, gate_a, attended), tokens, tokens_mask)
         return torch.addcmul(x, gate_m, self.dropped(self.mlp(modulate(norm_mlp(x), shift_m, scale_m))))
+
+    def modulate(self, given: Float[Tensor, "B 1 E"] | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """The six modulations, (B, 1, E) each, from a vector, or from six where the block has a table."""
+        assert self.modulation is not None, "a plain block is not modulated"
+        return self.modulation(given)
 
     def _read(self, x: Tensor, tokens: Tensor | None, mask: Tensor | None) -> Tensor:
         """x with what it reads from the tokens, where there are any."""

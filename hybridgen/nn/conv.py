@@ -1,14 +1,19 @@
 """Convolutional encoder and decoder, written over the number of grid dimensions (1: sound, 2: images, 3: video).
 
 No normalisation layers: pictures of a batch never mix, and small batches train alike. Each level halves the grid.
+`normed_conv.py` has the deeper kind, with norms and attention.
 """
 
+from dataclasses import dataclass
+from typing import Annotated
+
 import torch
+from annotated_types import Ge
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hybridgen.types import Grid
+from hybridgen.nn.network import Network
 
 CONV: dict[int, type[nn.Module]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _FOLD = {
@@ -49,6 +54,34 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Float[Tensor, "B C *grid"]) -> Float[Tensor, "B C *grid"]:
         """Same shape as x."""
         return x + self.second(torch.relu(self.first(torch.relu(x))))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LightNetwork(Network):
+    """Residual blocks without norms; each level halves the grid, the first one by space to channels.
+
+    Args:
+        widths: channels of each level of the encoder, fine to coarse.
+        encoder_blocks: residual blocks a level in the encoder.
+        decoder_blocks: the same in the decoder.
+    """
+
+    widths: tuple[int, ...] = (32, 96)
+    encoder_blocks: Annotated[int, Ge(0)] = 1
+    decoder_blocks: Annotated[int, Ge(0)] = 2
+
+    @property
+    def halvings(self) -> int:
+        """One a level."""
+        return len(self.widths)
+
+    def encoder(self, channels: int, dims: int, latent: int) -> nn.Module:
+        """A `ConvEncoder`."""
+        return ConvEncoder(channels, dims, latent, self.widths, self.encoder_blocks)
+
+    def decoder(self, channels: int, dims: int, latent: int) -> nn.Module:
+        """A `ConvDecoder`."""
+        return ConvDecoder(channels, dims, latent, self.widths, self.decoder_blocks)
 
 
 class ConvEncoder(nn.Module):
@@ -103,9 +136,3 @@ class ConvDecoder(nn.Module):
         for level in self.levels:
             x = unfold(level(x))
         return self.out(torch.relu(x))
-
-
-def coarse_grid(size: Grid, levels: int) -> Grid | None:
-    """The grid after `levels` halvings, or None when the size does not divide."""
-    factor = 2**levels
-    return tuple(s // factor for s in size) if all(s % factor == 0 for s in size) else None

@@ -1,4 +1,4 @@
-"""Centre and scale a channel at a time, by constants measured once."""
+"""Centre and scale a channel at a time, by constants measured once or by one that is given."""
 
 import torch
 from jaxtyping import Float
@@ -8,19 +8,27 @@ from hybridgen.types import Grid
 
 
 class Standardise(nn.Module):
-    """(x - mean) / std for maps (B, C, *grid); the identity until `measure` is told what x looks like."""
+    """(x - mean) / std for maps (B, C, *grid); the identity until `measure` is told what x looks like.
+
+    Args:
+        channels: C.
+        scale: multiplies x for ever, and nothing is measured; such constants are settings, so no weights file has them.
+    """
 
     mean: Tensor  # (C,)
     std: Tensor  # (C,)
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, scale: float | None = None) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(channels))
-        self.register_buffer("std", torch.ones(channels))
+        self.scale = scale
+        self.register_buffer("mean", torch.zeros(channels), persistent=scale is None)
+        self.register_buffer("std", torch.full((channels,), 1.0 / (scale or 1.0)), persistent=scale is None)
 
     @torch.no_grad()
     def measure(self, x: Float[Tensor, "B C *grid"]) -> None:
-        """Takes mean and deviation of each channel from x; a constant channel keeps its scale."""
+        """Takes mean and deviation of each channel from x; a constant channel keeps its scale, a given one stays."""
+        if self.scale is not None:
+            return
         flat = x.float().transpose(0, 1).flatten(1)
         self.mean.copy_(flat.mean(1))
         std = flat.std(1)

@@ -4,10 +4,17 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from hybridgen.published import mar
+from hybridgen.published import dit, kl16, llamagen_vq, mar, multiscale_vq, sd_vae
 from hybridgen.published.keymap import KeyMap
 
-FAMILIES: Sequence[KeyMap] = (mar.KEYS,)
+FAMILIES: Sequence[KeyMap] = (
+    dit.KEYS,
+    mar.KEYS,
+    multiscale_vq.KEYS,
+    kl16.KEYS,
+    *llamagen_vq.KEYS,
+    sd_vae.KEYS,
+)
 PREFIXES = ("", "vae.")  # of a whole tokenizer inside a file of several things
 
 

@@ -140,7 +140,7 @@ def _placed(path: Path, found: Found, wanted: Shapes) -> Taken:
 def _check_names(where: str, family: KeyMap, mapped: Mapped, wanted: Shapes, needed: str) -> None:
     """The family's weights have their places in the model, and none of those places stays empty."""
     official = {ours: name for name, ours in mapped.used.items()}
-    homeless = [official[ours] for ours in mapped.tensors if ours not in wanted]
+    homeless = [official.get(ours, ours) for ours in mapped.tensors if ours not in wanted]
     if len(homeless) == len(mapped.tensors):
         raise UserError(
             f"{where}: no key matches the expected family ({needed}); these are the keys of {family.family}"

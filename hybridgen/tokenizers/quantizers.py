@@ -4,57 +4,72 @@ Source: VAR (arXiv:2404.02905), algorithms 1 and 2. f_s = f_{s-1} + phi_s(enlarg
 nearest to what shrink(z - f_{s-1}) leaves.
 """
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from hybridgen.nn.conv import CONV, zero
 from hybridgen.nn.draws import Draws
 from hybridgen.nn.positions import to_grid, to_sequence
 from hybridgen.nn.resize import enlarge, shrink
 from hybridgen.tokenizers.codebook import Codebook
+from hybridgen.tokenizers.entropy import entropy_loss
+from hybridgen.tokenizers.learnt_codebook import LearntCodebook
+from hybridgen.tokenizers.phi import Phis
 from hybridgen.types import Grid
 
-PhiKind = Literal["residual", "blend", "none"]
+Growth = Literal["direct", "stepwise"]
 
 
-class Phi(nn.Module):
-    """What smooths an enlarged map: h + conv(h), zero at the start, or VAR's (h + conv(h)) / 2 blend."""
+@dataclass(frozen=True)
+class Weights:
+    """Of the quantiser's losses.
 
-    def __init__(self, channels: int, dims: int, kind: PhiKind) -> None:
-        super().__init__()
-        self.kind = kind
-        self.conv = CONV[dims](channels, channels, 3, padding=1)
-        if kind == "residual":
-            zero(self.conv)
+    Args:
+        commitment: of pulling the encoder towards the codes.
+        entropy: of using all codes, and each for sure.
+        temperature: of the soft assignment that the entropy is taken of.
+    """
 
-    def forward(self, h: Float[Tensor, "B C *grid"]) -> Float[Tensor, "B C *grid"]:
-        """Same shape as h."""
-        return h + self.conv(h) if self.kind == "residual" else 0.5 * h + 0.5 * self.conv(h)
+    commitment: float
+    entropy: float = 0.0
+    temperature: float = 0.01
+
+
+@dataclass
+class Learned:
+    """What a training pass gave: the painted sum, with gradient to phi and a learnt codebook; codes; losses.
+
+    "quantizer" is what is minimised; its unweighted terms stand beside it.
+    """
+
+    painted: Float[Tensor, "B C *grid"]
+    codes: list[Int[Tensor, "B _"]]
+    losses: dict[str, Tensor]
 
 
 class PyramidQuantizer(nn.Module):
     """Codes of a map, coarse to fine, and the map that they sum to. Works in the encoder's own units, in float32.
 
-    The finest scale has no phi: only then does painting codes plus residual give the latent back (law 1).
+    Only where the finest scale has no phi does painting codes plus residual give the latent back (law 1).
 
     Args:
         codebook: shared by all scales.
         scales: grids, coarse to fine; the last one is the latent's grid.
-        phi: kind of smoothing on the coarser scales, one module each.
-        commitment: weight of pulling the encoder towards the codes.
+        phi: smoothing of each scale.
+        growth: enlarge each scale's vectors to the finest grid and smooth there; or smooth them where they are, and
+            enlarge the sum from scale to scale.
+        weights: of the losses.
     """
 
-    def __init__(self, codebook: Codebook, scales: tuple[Grid, ...], phi: PhiKind, commitment: float) -> None:
+    def __init__(
+        self, codebook: Codebook | LearntCodebook, scales: tuple[Grid, ...], phi: Phis, growth: Growth, weights: Weights
+    ) -> None:
         super().__init__()
-        self.codebook, self.scales, self.commitment = codebook, scales, commitment
-        channels, dims = codebook.vectors.shape[1], len(scales[-1])
-        kinds = [phi] * (len(scales) - 1)
-        self.phi = nn.ModuleList(
-            [*(nn.Identity() if k == "none" else Phi(channels, dims, k) for k in kinds), nn.Identity()]
-        )
+        self.codebook, self.scales, self.growth, self.weights = codebook, scales, growth, weights
+        self.phi = phi
 
     def encode(
         self, latent: Float[Tensor, "B C *grid"]
@@ -62,36 +77,57 @@ class PyramidQuantizer(nn.Module):
         """Codes of each scale, and the sum that they paint."""
         codes, painted = [], torch.zeros_like(latent, dtype=torch.float32)
         for s in range(len(self.scales)):
-            _, chosen = self._choose(latent, painted, s)
+            chosen = self._choose(shrink(latent.float() - painted, self.scales[s]))
             codes.append(chosen)
             painted = painted + self.contribution(self.codebook.vectors[chosen], s)
         return codes, painted
 
-    def contribution(self, vectors: Float[Tensor, "B n C"], s: int) -> Float[Tensor, "B C *grid"]:
+    def contribution(
+        self, vectors: Float[Tensor, "B n C"], s: int, learning: bool = False
+    ) -> Float[Tensor, "B C *grid"]:
         """What the vectors of scale s add to the map."""
-        return self.phi[s](enlarge(to_grid(vectors.float(), self.scales[s]), self.scales[-1]))
+        h = to_grid(vectors.float(), self.scales[s])
+        if self.growth == "direct":
+            return self.phi.smooth(enlarge(h, self.scales[-1]), s, learning)
+        h = self.phi.smooth(h, s, learning)
+        for grid in self.scales[s + 1 :]:  # enlarging is linear: what the sum goes through, each term does
+            h = enlarge(h, grid)
+        return h
 
-    def learn(
-        self, latent: Float[Tensor, "B C *grid"], rng: Draws, follow: bool
-    ) -> tuple[Float[Tensor, "B C *grid"], Tensor]:
-        """The painted sum (gradient to phi) and the quantiser's loss; `follow`: the codebook moves too.
+    def learn(self, latent: Float[Tensor, "B C *grid"], rng: Draws, follow: bool) -> Learned:
+        """The painted sum and the quantiser's loss; `follow`: a codebook of averages moves too.
 
-        Loss: mean over scales of commitment |z - sg f_s|^2 + |sg z - f_s|^2 (methods.md, section 1).
+        Loss: mean over scales of commitment |z - sg f_s|^2 + |sg z - f_s|^2 (methods.md, section 1), and, if it has a
+        weight, the entropy term.
         """
         still = latent.detach()
+        source = latent if self.weights.entropy else still  # only the entropy asks how what is left depends on z
         self.codebook.start(torch.cat([to_sequence(shrink(still, g)).flatten(0, 1) for g in self.scales]), rng)
-        painted, losses, seen, chosen = torch.zeros_like(still), [], [], []
-        for s in range(len(self.scales)):
-            left, codes = self._choose(still, painted.detach(), s)
-            seen.append(left.flatten(0, 1))
-            chosen.append(codes.flatten())
-            painted = painted + self.contribution(self.codebook.vectors[codes], s)
-            pull = (latent - painted.detach()).square().mean()
-            losses.append(self.commitment * pull + (still - painted).square().mean())
+        painted, terms, seen, codes = torch.zeros_like(still), list[dict[str, Tensor]](), [], []
+        for s, grid in enumerate(self.scales):
+            left = shrink(source - painted.detach(), grid)
+            chosen = self._choose(left.detach())
+            seen.append(to_sequence(left.detach()).flatten(0, 1))
+            codes.append(chosen)
+            painted = painted + self.contribution(self.codebook.vectors[chosen], s, learning=True)
+            terms.append(self._terms(latent, painted, left))
         if follow:
-            self.codebook.follow(torch.cat(seen), torch.cat(chosen), rng)
-        return painted, torch.stack(losses).mean()
+            self.codebook.follow(torch.cat(seen), torch.cat([c.flatten() for c in codes]), rng)
+        losses = {name: torch.stack([term[name] for term in terms]).mean() for name in terms[0]}
+        return Learned(painted, codes, losses)
 
-    def _choose(self, latent: Tensor, painted: Tensor, s: int) -> tuple[Float[Tensor, "B n C"], Int[Tensor, "B n"]]:
-        left = to_sequence(shrink(latent.float() - painted, self.scales[s]))
-        return left, self.codebook.nearest(left.flatten(0, 1)).unflatten(0, left.shape[:2])
+    def _terms(self, latent: Tensor, painted: Tensor, left: Tensor) -> dict[str, Tensor]:
+        """The losses of one scale."""
+        commitment = (latent - painted.detach()).square().mean()
+        codebook = (latent.detach() - painted).square().mean()
+        terms = {"commitment": commitment, "codebook": codebook}
+        total = self.weights.commitment * commitment + codebook
+        if self.weights.entropy:
+            rows = to_sequence(left).flatten(0, 1)
+            terms["entropy"] = entropy_loss(rows, self.codebook.vectors, self.weights.temperature)
+            total = total + self.weights.entropy * terms["entropy"]
+        return terms | {"quantizer": total}
+
+    def _choose(self, left: Float[Tensor, "B C *small"]) -> Int[Tensor, "B n"]:
+        rows = to_sequence(left)
+        return self.codebook.nearest(rows.flatten(0, 1)).unflatten(0, rows.shape[:2])

@@ -17,11 +17,15 @@ from hybridgen.nn.draws import Draws, keyed
 from hybridgen.nn.positions import to_sequence
 from hybridgen.nn.resize import shrink
 from hybridgen.tokenizers.canvas import replay
-from tests.laws.tiny import PYRAMID, build, cards
+from tests.laws.tiny import ONE_SCALE, PYRAMID, build, cards
 
 MORE = [
     ("pyramid", [*PYRAMID, "phi=blend"]),
     ("pyramid", [*PYRAMID, "phi=none"]),
+    ("pyramid", [*PYRAMID, "phi_count=2", "phi_last=training", "growth=stepwise"]),
+    ("hybrid", [*PYRAMID, "codebook=gradient", "normalise=true", "entropy=0.1"]),
+    ("discrete", [*ONE_SCALE, "normalise=true", "latent_scale=0.5"]),
+    ("continuous", [*PYRAMID[2:], "latent_scale=0.5"]),
 ]
 
 

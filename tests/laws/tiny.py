@@ -14,6 +14,14 @@ from hybridgen.registry import Registry
 
 PYRAMID = ["scales=[1, 2, 4]", "vocab=11", "channels=3", "widths=[8]", "encoder_blocks=1", "decoder_blocks=1"]
 ONE_SCALE = ["scales=[]", *PYRAMID[1:]]
+NORMED = [
+    f"net.{option}"
+    for option in (
+        "base=4", "multipliers=[1,2]", "groups=2", "encoder_blocks=1", "decoder_blocks=2", "encoder_attention=[1]",
+    )
+]  # fmt: skip
+MIRRORED = [*NORMED, "net.decoder_attention=[1]"]
+SHARED = [*PYRAMID[:3], *MIRRORED, "phi_count=2"]
 TOKEN_NET = ["mlp_width=16", "depth=2"]
 GRID_NET = ["head_width=16", "depth=2", "heads=2"]
 TRANSFORMER = ["width=16", "depth=2", "heads=2", "mlp_ratio=2"]
@@ -25,22 +33,31 @@ TINY = {
         "discrete": ONE_SCALE,
         "hybrid": PYRAMID,
         "hybrid_codes_first": PYRAMID,
+        "hybrid_vq_ch160_v4096": SHARED,
+        "kl16": ["channels=3", *NORMED],
+        "multiscale_vq_ch160_v4096": SHARED,
         "patch": [],
         "pyramid": PYRAMID,
+        "sd_vae": ["channels=3", *NORMED],
+        "vq16": ["vocab=11", "channels=3", *MIRRORED, "net.inner=5"],
+        "vq8": ["vocab=11", "channels=3", *MIRRORED, "net.inner=5"],
     },
     "conditioner": {"label": ["drop=0.5"], "none": []},
     "order": {"last": [], "scales": [], "sets": [], "sets_cosine": []},
     "backbone": {"causal": TRANSFORMER, "masked": MASKED, "none": ["width=16"]}
-    | dict.fromkeys(["masked_mar_b", "masked_mar_h", "masked_mar_l"], [*MASKED, "dropout=0.0"]),
+    | {f"masked_mar_{size}": [*MASKED, "dropout=0.0"] for size in "bhl"},
     "code_head": {"categorical": []},
     "residual_head": {
         "diffusion": TOKEN_NET,
+        "diffusion_hart": TOKEN_NET,
         "flow": TOKEN_NET,
         "grid_diffusion": GRID_NET,
+        "grid_diffusion_dit": GRID_NET,
         "grid_flow": GRID_NET,
+        "grid_flow_sit": GRID_NET,
     }
-    | dict.fromkeys(["diffusion_mar_b", "diffusion_mar_h", "diffusion_mar_l"], TOKEN_NET),
-    "solver": {"ddim": [], "ddpm": [], "dpm++": [], "euler": [], "heun": []},
+    | {f"diffusion_mar_{size}": TOKEN_NET for size in "bhl"},
+    "solver": {"ddim": [], "ddpm": [], "dopri5": [], "dpm++": [], "euler": [], "heun": [], "sde": []},
 }
 STANDARD = {
     "tokenizer": "hybrid",

@@ -1,4 +1,4 @@
-"""The tiny MAR, its weights imported into our parts: training pass, evaluation pass, head, and generation set by set."""
+"""The tiny MAR, its weights imported into our parts: a pass in training and in evaluation, the head, every set drawn."""
 
 from math import ceil
 
@@ -15,7 +15,7 @@ from hybridgen.published.importer import filled, match
 from hybridgen.samplers.noise import Noise
 from hybridgen.samplers.sampler import Sampler
 from hybridgen.samplers.schedules import settle
-from hybridgen.types import Condition, Due, Tokens
+from hybridgen.types import Condition, Due
 
 GENERATIONS = {
     "gen_linear": Sampler(sets=5, ramp="known", guidance=3.0, head_steps=10, solver=DDPM()),
@@ -179,6 +179,7 @@ SWITCHED = {
     "model.residual_head.schedule=linear": "train.rows.mse",
     "model.residual_head.clip=1.0": "head.sample10.cfg1",
     "model.residual_head.prediction=v": "head.sample10.cfg1",
+    "model.residual_head.likelihood=density": "train.rows.vb",
     "model.residual_head.normalise=constant": "gen_nocfg.latent",
 }
 
