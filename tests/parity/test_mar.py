@@ -1,4 +1,4 @@
-"""The tiny MAR, its weights imported into our parts: a pass in training and in evaluation, the head, every set drawn."""
+"""The tiny MAR, its weights imported: a pass in training and in evaluation, the head, and every set drawn."""
 
 from math import ceil
 
