@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from hybridgen.published import kl16, llamagen_vq, multiscale_vq, sd_vae
+from hybridgen.published import kl16, llamagen, llamagen_vq, multiscale_vq, sd_vae, var
 from hybridgen.published.keymap import KeyMap
 
 FAMILIES: Sequence[KeyMap] = (
@@ -12,6 +12,8 @@ FAMILIES: Sequence[KeyMap] = (
     kl16.KEYS,
     *llamagen_vq.KEYS,
     sd_vae.KEYS,
+    var.KEYS,
+    llamagen.KEYS,
 )
 PREFIXES = ("", "vae.")  # of a whole tokenizer inside a file of several things
 
