@@ -44,14 +44,16 @@ TINY = {
     },
     "conditioner": {"label": ["drop=0.5"], "none": [], "text": ["features=4", "length=3", "drop=0.5"]},
     "order": {"last": [], "scales": [], "sets": [], "sets_cosine": []},
-    "backbone": {"causal": TRANSFORMER, "masked": MASKED, "none": ["width=16"]},
+    "backbone": {"causal": TRANSFORMER, "masked": MASKED, "none": ["width=16"]}
+    | dict.fromkeys(["masked_mar_b", "masked_mar_h", "masked_mar_l"], [*MASKED, "dropout=0.0"]),
     "code_head": {"categorical": []},
     "residual_head": {
         "diffusion": TOKEN_NET,
         "flow": TOKEN_NET,
         "grid_diffusion": GRID_NET,
         "grid_flow": GRID_NET,
-    },
+    }
+    | dict.fromkeys(["diffusion_mar_b", "diffusion_mar_h", "diffusion_mar_l"], TOKEN_NET),
     "solver": {"ddim": [], "ddpm": [], "dpm++": [], "euler": [], "heun": []},
 }
 STANDARD = {
