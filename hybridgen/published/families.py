@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from hybridgen.published import kl16, llamagen, llamagen_vq, mar, multiscale_vq, sd_vae, var
+from hybridgen.published import dit, kl16, llamagen, llamagen_vq, mar, multiscale_vq, sd_vae, var
 from hybridgen.published.keymap import KeyMap
 
 FAMILIES: Sequence[KeyMap] = (
@@ -15,6 +15,7 @@ FAMILIES: Sequence[KeyMap] = (
     var.KEYS,
     llamagen.KEYS,
     mar.KEYS,
+    dit.KEYS,
 )
 PREFIXES = ("", "vae.")  # of a whole tokenizer inside a file of several things
 

@@ -49,12 +49,15 @@ TINY = {
     "code_head": {"categorical": []},
     "residual_head": {
         "diffusion": TOKEN_NET,
+        "diffusion_hart": TOKEN_NET,
         "flow": TOKEN_NET,
         "grid_diffusion": GRID_NET,
+        "grid_diffusion_dit": GRID_NET,
         "grid_flow": GRID_NET,
+        "grid_flow_sit": GRID_NET,
     }
     | dict.fromkeys(["diffusion_mar_b", "diffusion_mar_h", "diffusion_mar_l"], TOKEN_NET),
-    "solver": {"ddim": [], "ddpm": [], "dpm++": [], "euler": [], "heun": []},
+    "solver": {"ddim": [], "ddpm": [], "dopri5": [], "dpm++": [], "euler": [], "heun": [], "sde": []},
 }
 STANDARD = {
     "tokenizer": "hybrid",
