@@ -91,7 +91,7 @@ def _settings(composed: Composed, path: str) -> dict[str, Any]:
     return {name: as_tuple(value) for name, value in composed.node(path).items() if name not in below}
 
 
-def _placed(composed: Composed, path: str, cls: Any, *args: Any, **kwargs: Any) -> Any:
+def _placed(composed: Composed, path: str, cls: Any, /, *args: Any, **kwargs: Any) -> Any:
     try:
         return cls(*args, **kwargs)
     except UserError as error:

@@ -42,7 +42,7 @@ TINY = {
         "vq16": ["vocab=11", "channels=3", *MIRRORED, "net.inner=5"],
         "vq8": ["vocab=11", "channels=3", *MIRRORED, "net.inner=5"],
     },
-    "conditioner": {"label": ["drop=0.5"], "none": []},
+    "conditioner": {"label": ["drop=0.5"], "none": [], "text": ["features=4", "length=3", "drop=0.5"]},
     "order": {"last": [], "scales": [], "sets": [], "sets_cosine": []},
     "backbone": {"causal": TRANSFORMER, "masked": MASKED, "none": ["width=16"]}
     | {f"masked_mar_{size}": [*MASKED, "dropout=0.0"] for size in "bhl"},
