@@ -8,6 +8,8 @@ the condition), `condition_width`.
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
 from hybridgen.composing.values import as_tuple
 from hybridgen.config import Composed
 from hybridgen.data.base import Data
@@ -40,6 +42,15 @@ def assemble_model(composed: Composed, data: DataSpec) -> HybridModel:
     parts = (tokenizer, conditioner, order, backbone, code_head, residual_head)
     model: HybridModel = _placed(composed, "model", HybridModel, *parts, **_settings(composed, "model"))
     return model
+
+
+def assemble_shell(composed: Composed, data: DataSpec) -> HybridModel:
+    """The model on the device "meta": shapes of all weights, and no memory for them."""
+    for path, node in TREE.items():  # classes first: what their modules hold is made of numbers
+        if node.slot and composed.node(path) is not None:
+            composed.registry.load(composed.registry.resolved_card(node.slot, composed.node(path)["card"]))
+    with torch.device("meta"), torch.random.fork_rng(devices=[]):
+        return assemble_model(composed, data)
 
 
 def assemble_sampler(composed: Composed) -> Sampler:

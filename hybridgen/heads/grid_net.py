@@ -37,6 +37,7 @@ class Layout:
             for the finest grid alone.
         told: hidden vectors "embedded", at each position and in the mean; or their mean "plain", as it is.
         clock: what the sines of the time see.
+        mlp_ratio: width inside a block's MLP, in units of the stream's.
     """
 
     grid: Grid
@@ -44,6 +45,7 @@ class Layout:
     places: Places = "computed"
     told: Told = "embedded"
     clock: Clock = "entry"
+    mlp_ratio: float = 4.0
 
 
 class GridNet(nn.Module):
@@ -70,7 +72,7 @@ class GridNet(nn.Module):
         self.embed_t = TimeEmbedding(head_width, clock=layout.clock)
         self.embed_hidden = nn.Linear(width, head_width) if layout.told == "embedded" else None
         self.embed_mean = nn.Linear(width, head_width) if layout.told == "embedded" else None
-        self.blocks = nn.ModuleList(Block(head_width, heads) for _ in range(depth))
+        self.blocks = nn.ModuleList(Block(head_width, heads, layout.mlp_ratio) for _ in range(depth))
         self.norm = nn.LayerNorm(head_width, eps=1e-6, elementwise_affine=False)
         self.modulation = Modulation(head_width, head_width, 2)
         self.out = nn.Linear(head_width, outputs * volume)

@@ -11,7 +11,7 @@ _NET, _BLOCK = "residual_head.net", r"residual_head.net.blocks.\1"
 
 KEYS = KeyMap(
     family="DiT or SiT",
-    signs=(r"x_embedder\.proj\.weight", r"t_embedder\.mlp\.0\.weight", r"y_embedder\.embedding_table\.weight"),
+    signs=(r"x_embedder\.proj\.weight", r"t_embedder\.mlp\.0\.bias", r"y_embedder\.embedding_table\.weight"),
     rules=[
         Move(r"y_embedder\.embedding_table\.weight", "conditioner.table.weight"),
         Move(

@@ -31,6 +31,11 @@ def recognise(tensors: Mapping[str, Tensor]) -> tuple[KeyMap, dict[str, Tensor]]
 
 
 def expected(ours: Sequence[str]) -> list[str]:
-    """The families whose weights could fill these names of ours, the one that fills most first."""
-    filled = {family.family: sum(bool(family.official(name)) for name in ours) for family in FAMILIES}
-    return sorted((family for family, count in filled.items() if count), key=lambda family: -filled[family])
+    """For each part that these names of ours are of, the family that fills most of it."""
+    fills = {family.family: {name for name in ours if family.official(name)} for family in FAMILIES}
+    best = {}
+    for part in dict.fromkeys(name.partition(".")[0] for name in ours):
+        count = {family: sum(name.startswith(f"{part}.") for name in names) for family, names in fills.items()}
+        if any(count.values()):
+            best[max(count, key=lambda family: (count[family], len(fills[family])))] = part
+    return [*best]
