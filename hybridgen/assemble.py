@@ -1,11 +1,14 @@
 """Parts from cards, in the order in which data flows through them: read this to see how everything hangs together.
 
 A part names before its `*` what it takes from its neighbours. What they offer: `data` (shape and classes of the data
-set), `classes` (how many), `tokens` (what the tokenizer makes), `width` (of the hidden vectors).
+set), `classes` (how many), `tokens` (what the tokenizer makes), `width` (of the hidden vectors; for the conditioner: of
+the condition), `condition_width`.
 """
 
 from collections.abc import Mapping
 from typing import Any
+
+import torch
 
 from hybridgen.composing.values import as_tuple
 from hybridgen.config import Composed
@@ -32,13 +35,22 @@ def assemble_model(composed: Composed, data: DataSpec) -> HybridModel:
     offered["tokens"] = tokenizer.spec
     order = assemble_part(composed, "model.order", offered)
     backbone = assemble_part(composed, "model.backbone", offered)
-    offered["width"] = backbone.width
-    conditioner = assemble_part(composed, "model.conditioner", offered)
+    conditioner = assemble_part(composed, "model.conditioner", {**offered, "width": backbone.condition_width})
+    offered |= {"width": backbone.width, "condition_width": backbone.condition_width}
     code_head = assemble_part(composed, "model.code_head", offered)
     residual_head = assemble_part(composed, "model.residual_head", offered)
     parts = (tokenizer, conditioner, order, backbone, code_head, residual_head)
     model: HybridModel = _placed(composed, "model", HybridModel, *parts, **_settings(composed, "model"))
     return model
+
+
+def assemble_shell(composed: Composed, data: DataSpec) -> HybridModel:
+    """The model on the device "meta": shapes of all weights, and no memory for them."""
+    for path, node in TREE.items():  # classes first: what their modules hold is made of numbers
+        if node.slot and composed.node(path) is not None:
+            composed.registry.load(composed.registry.resolved_card(node.slot, composed.node(path)["card"]))
+    with torch.device("meta"), torch.random.fork_rng(devices=[]):
+        return assemble_model(composed, data)
 
 
 def assemble_sampler(composed: Composed) -> Sampler:
@@ -90,7 +102,7 @@ def _settings(composed: Composed, path: str) -> dict[str, Any]:
     return {name: as_tuple(value) for name, value in composed.node(path).items() if name not in below}
 
 
-def _placed(composed: Composed, path: str, cls: Any, *args: Any, **kwargs: Any) -> Any:
+def _placed(composed: Composed, path: str, cls: Any, /, *args: Any, **kwargs: Any) -> Any:
     try:
         return cls(*args, **kwargs)
     except UserError as error:

@@ -12,7 +12,7 @@ from math import prod
 from typing import Annotated, Any, Literal
 
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Gt, Le
 from einops import rearrange, repeat
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ from hybridgen.heads.join import Join, JoinKind
 from hybridgen.nn.draws import Draws
 from hybridgen.nn.positions import take, to_sequence
 from hybridgen.nn.resize import shrink
-from hybridgen.orders.base import Order
+from hybridgen.orders.base import Order, known_after
 from hybridgen.samplers.mix import gumbel_mixture
 from hybridgen.samplers.noise import Noise
 from hybridgen.samplers.sampler import Sampler
@@ -59,11 +59,14 @@ class HybridModel(nn.Module):
     Args:
         tokenizer, conditioner, order, backbone: the parts that every model has.
         code_head, residual_head: at least one of them.
-        join: the residual head's input: hidden | hidden + embedded codes | the norm of that sum.
+        join: the residual head's input: hidden | hidden + embedded codes | the layer norm, or the root mean square
+            norm, of that sum.
         join_conv: add a convolution of what the codes painted to it.
         residual_at: scales that carry a residual: the last, or all.
         residual_from: the codes whose residual is learnt: drawn from the model's own logits, the true ones, or the
             likeliest.
+        residual_top_k: codes drawn for that are among so many of the likeliest; 0 keeps all.
+        residual_top_p: they are among the likeliest that together reach this probability.
         draws: times and noises that each hidden vector is trained on.
         code_weight: of the codes' cross-entropy in the loss.
         residual_weight: of the residual's loss.
@@ -82,6 +85,8 @@ class HybridModel(nn.Module):
         join_conv: bool = False,
         residual_at: Literal["last", "all"] = "last",
         residual_from: Literal["sampled", "truth", "argmax"] = "truth",
+        residual_top_k: Annotated[int, Ge(0)] = 0,
+        residual_top_p: Annotated[float, Gt(0), Le(1)] = 1.0,
         draws: Annotated[int, Ge(1)] = 1,
         code_weight: Annotated[float, Ge(0)] = 1.0,
         residual_weight: Annotated[float, Ge(0)] = 1.0,
@@ -101,6 +106,7 @@ class HybridModel(nn.Module):
         self.tokenizer, self.conditioner, self.order, self.backbone = tokenizer, conditioner, order, backbone
         self.code_head, self.residual_head = code_head, residual_head
         self.residual_from, self.draws = residual_from, draws
+        self.residual_top_k, self.residual_top_p = residual_top_k, residual_top_p
         self.code_weight, self.residual_weight = code_weight, residual_weight
         at_scales = order.scales if residual_at == "all" else order.scales[-1:]
         self.residual_scales = at_scales if residual_head is not None else ()
@@ -149,10 +155,18 @@ class HybridModel(nn.Module):
         Raises:
             UserError: the sampler chooses by confidence, and the parts cannot.
         """
+        noise = Noise(seeds, self.tokenizer.blank(1).latent.device)
+        return self.sample_at(condition, noise, sampler, given, record)
+
+    @torch.no_grad()
+    def sample_at(
+        self, condition: Condition, noise: Noise, sampler: Sampler,
+        given: Given | None = None, record: list[Drawn] | None = None,
+    ) -> Float[Tensor, "B X *size"]:  # fmt: skip
+        """The same with the noise handed in."""
         self._check_choice(sampler)
-        canvas, plan = self.tokenizer.blank(len(seeds)), self.order.plan(sampler.sets)
-        noise = Noise(seeds, canvas.latent.device)
-        settings = [settle(sampler, j, len(plan)) for j in range(len(plan))]
+        canvas, plan = self.tokenizer.blank(len(noise.seeds)), self.order.plan(sampler.sets)
+        settings = [settle(sampler, j, len(plan), known) for j, known in enumerate(known_after(plan))]
         if any(now.guidance != 1 or now.head_guidance != 1 for now in settings):
             condition = condition.guided()
         state = self.backbone.begin(condition)
@@ -188,7 +202,10 @@ class HybridModel(nn.Module):
             logits = guide(self.code_head.logits(hidden, condition), now.guidance, batch)
             codes, vectors = self._draw_codes(logits, step, noise, now, j)
         if step.scale in self.residual_scales and now.head_steps > 0:
-            residual = self._draw_residual(hidden, canvas, step, codes, vectors, noise, now, j)
+            told = vectors
+            if codes is not None and now.mix and now.mix_tells == "code":
+                told = self.tokenizer.lookup(codes, step.scale)
+            residual = self._draw_residual(hidden, canvas, step, codes, told, noise, now, j)
             vectors = residual if vectors is None else vectors + residual
         if vectors is None:  # no codes, and the residual was left out: nothing is painted
             vectors = canvas.latent.new_zeros(*step.positions.shape, canvas.latent.shape[1])
@@ -228,7 +245,7 @@ class HybridModel(nn.Module):
         assert self.code_head is not None
         uniform = rng.uniform(*logits.shape[:2], self.code_head.uniforms).to(logits.device)
         temperature = 1.0 if self.residual_from == "sampled" else 0.0
-        return self.code_head.draw(logits.detach(), uniform, temperature)
+        return self.code_head.draw(logits.detach(), uniform, temperature, self.residual_top_k, self.residual_top_p)
 
     def _join(self, hidden: Tensor, before: Canvas, step: Step, codes: Tensor | None, vectors: Tensor | None) -> Tensor:
         assert self.join is not None
@@ -247,7 +264,8 @@ class HybridModel(nn.Module):
         codes = self.code_head.draw(logits, uniform, now.temperature, now.top_k, now.top_p)
         if not now.mix:
             return codes, self.tokenizer.lookup(codes, step.scale)
-        weights = gumbel_mixture(logits, noise.uniform("mix", j, *logits.shape[1:]), now.mix)
+        kept = self.code_head.kept(logits, now.temperature, now.top_k, now.top_p)
+        weights = gumbel_mixture(kept, noise.gumbel("mix", j, *logits.shape[1:]), now.mix, now.mix_gain)
         return codes, self.tokenizer.lookup(weights, step.scale)
 
     def _draw_residual(
@@ -281,8 +299,7 @@ def _keep_surest(
     log_prob: Tensor, codes: Tensor, vectors: Tensor, step: Step, noise: Noise, j: int
 ) -> tuple[Step, Tensor, Tensor]:
     """The `step.keep` positions whose codes are likeliest, with Gumbel noise (MaskGIT, arXiv:2202.04200)."""
-    uniform = noise.uniform("confidence", j, codes.shape[1])
-    surest = log_prob - torch.log(-torch.log(uniform.clamp(1e-9, 1 - 1e-7)))
+    surest = log_prob + noise.gumbel("confidence", j, codes.shape[1])
     index = surest.topk(step.keep, dim=1).indices
     kept = Step(step.scale, take(step.positions, index), (step.keep,))
     return kept, take(codes, index), take(vectors, index)

@@ -16,6 +16,11 @@ class Backbone(nn.Module, ABC):
     per_step: bool = False  # True: one hidden vector a step instead of one a position
     revisits: bool = False  # True: a position may be fed again, as choosing by confidence does; `due` counts as unknown
 
+    @property
+    def condition_width(self) -> int:
+        """Width of the condition that it reads."""
+        return self.width
+
     @abstractmethod
     def forward(
         self, canvas: Canvas, views: dict[int, Tensor], due: Due, condition: Condition

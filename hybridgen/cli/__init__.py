@@ -24,6 +24,7 @@ VERBS: Final = {
     "list": "slots, cards and experiments",
     "compose": "print an experiment with all its defaults written out",
     "check": "build an experiment and show its shapes and sizes; nothing is trained",
+    "cost": "parameters and multiply-accumulates of an experiment by part; nothing is computed",
     "ui": "open the MLflow user interface on your runs",
     "track": "send what is waiting to the tracking server",
     "laws": "put a part, yours or a built-in one, through the laws of its slot",

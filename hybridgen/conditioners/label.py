@@ -1,7 +1,7 @@
 """Class labels as learned vectors; one more vector stands for no class."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge, Le
@@ -20,23 +20,33 @@ class LabelConditioner(Conditioner):
         classes: how many the data has.
         width: D of the backbone.
         drop: share of the training rows whose class is hidden, so that guidance has a null to lean on.
+        null_is: no class is a vector of its own, or one more row of the table.
     """
 
-    def __init__(self, classes: int, width: int, *, drop: Annotated[float, Ge(0), Le(1)] = 0.1) -> None:
+    def __init__(
+        self,
+        classes: int,
+        width: int,
+        *,
+        drop: Annotated[float, Ge(0), Le(1)] = 0.1,
+        null_is: Literal["vector", "row"] = "vector",
+    ) -> None:
         super().__init__()
         if classes < 1:
             raise UserError("the data has no classes: a label conditioner has nothing to embed; use card 'none'")
         self.drop = drop
-        self.table = nn.Embedding(classes, width)
-        self.null = nn.Parameter(torch.zeros(1, width))
+        self.table = nn.Embedding(classes + (null_is == "row"), width)
+        self.null = nn.Parameter(torch.zeros(1, width)) if null_is == "vector" else None
         nn.init.normal_(self.table.weight, std=0.02)
-        nn.init.normal_(self.null, std=0.02)
+        if self.null is not None:
+            nn.init.normal_(self.null, std=0.02)
 
     def forward(self, batch: Mapping[str, Any], rng: Draws | None) -> Condition:
         """Vectors of `batch["label"]` (B,); with `rng` a share `drop` of the rows becomes the null."""
-        label = torch.as_tensor(batch["label"], device=self.null.device)
+        null = self.table.weight[-1:] if self.null is None else self.null
+        label = torch.as_tensor(batch["label"], device=null.device)
         vector = self.table(label)
         if rng is not None:
             hidden = rng.uniform(label.shape[0]).to(vector.device) < self.drop
-            vector = torch.where(hidden[:, None], self.null, vector)
-        return Condition(vector=vector, null=Condition(vector=self.null))
+            vector = torch.where(hidden[:, None], null, vector)
+        return Condition(vector=vector, null=Condition(vector=null))

@@ -3,21 +3,21 @@
 One frame for flow matching and for diffusion, so that any solver runs on any trained head.
 
 Sources: flow matching (arXiv:2210.02747), eq. 20-23 with sigma_min = 0, for the line; improved DDPM
-(arXiv:2102.09672), section 3.2, for the cosine table and for the rule of respacing; DDPM (arXiv:2006.11239),
-section 4, for the linear betas.
+(arXiv:2102.09672), section 3.2, for the cosine table; DDPM (arXiv:2006.11239), section 4, for the linear betas.
 """
 
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Generic, Literal, TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hybridgen.errors import UserError
+from hybridgen.diffusion.spacing import EVEN, Spacing
 
 ENTRIES = 1000  # noise levels of a table; entry i is the time (i + 1) / 1000 exactly
 
@@ -41,12 +41,52 @@ class Path(ABC):
         """The share of noise in x_t."""
 
     @abstractmethod
-    def times(self, steps: int) -> Float[Tensor, " steps_and_one"]:
+    def times(self, steps: int, spacing: Spacing = EVEN) -> Float[Tensor, " steps_and_one"]:
         """Times of a draw in `steps` intervals, from the start down to 0, in float64."""
+
+    def time_of(self, u: Float[Tensor, "*rows"]) -> Float[Tensor, "*rows"]:
+        """The time of the same signal-to-noise ratio as time u on the straight line, by bisection."""
+        low, high = torch.zeros_like(u), torch.ones_like(u)
+        for _ in range(52):  # bits of float64
+            middle = (low + high) / 2
+            noisier = self.sigma(middle) * (1 - u) > self.alpha(middle) * u
+            low, high = torch.where(noisier, low, middle), torch.where(noisier, middle, high)
+        return high
+
+
+class Curve(Path):
+    """A path known at every time, with its slopes."""
+
+    @abstractmethod
+    def slopes(self, t: Time) -> tuple[Time, Time]:
+        """The derivatives of alpha and sigma at t."""
+
+    def times(self, steps: int, spacing: Spacing = EVEN) -> Float[Tensor, " steps_and_one"]:
+        """Equal intervals from 1 to 0; with sections, equal ones in each section."""
+        counts = spacing.counts(steps)
+        ends = torch.linspace(1, 0, len(counts) + 1, dtype=torch.float64)
+        parts = zip(pairwise(ends.tolist()), reversed(counts), strict=True)
+        falling = [torch.linspace(a, b, count + 1, dtype=torch.float64)[1:] for (a, b), count in parts]
+        return torch.cat([ends[:1], *falling])
+
+    def mix(self, clean: Tensor, noise: Tensor, t: Float[Tensor, "*rows 1"]) -> Tensor:
+        """x_t."""
+        return self.alpha(t) * clean + self.sigma(t) * noise
+
+    def velocity(self, clean: Tensor, noise: Tensor, t: Float[Tensor, "*rows 1"]) -> Tensor:
+        """dx/dt for a given clean value and noise."""
+        slope_alpha, slope_sigma = self.slopes(t)
+        return slope_alpha * clean + slope_sigma * noise
+
+    def split(self, x: Tensor, velocity: Tensor, t: Float[Tensor, "*rows 1"]) -> tuple[Tensor, Tensor]:
+        """The clean value and the noise of x_t with this velocity: two linear equations, solved."""
+        (alpha, sigma), (slope_alpha, slope_sigma) = (self.alpha(t), self.sigma(t)), self.slopes(t)
+        whole = alpha * slope_sigma - sigma * slope_alpha
+        return (slope_sigma * x - sigma * velocity) / whole, (alpha * velocity - slope_alpha * x) / whole
 
 
 @dataclass(frozen=True)
-class Line(Path):
+class Line(Curve):
     """The straight line: alpha = 1 - t, sigma = t."""
 
     reaches_zero = True
@@ -59,9 +99,26 @@ class Line(Path):
         """t."""
         return t
 
-    def times(self, steps: int) -> Float[Tensor, " steps_and_one"]:
-        """Equal intervals from 1 to 0."""
-        return torch.linspace(1, 0, steps + 1, dtype=torch.float64)
+    def slopes(self, t: Time) -> tuple[Time, Time]:
+        """-1 and 1."""
+        one = t * 0 + 1
+        return -one, one
+
+    def time_of(self, u: Float[Tensor, "*rows"]) -> Float[Tensor, "*rows"]:
+        """u itself."""
+        return u
+
+    def mix(self, clean: Tensor, noise: Tensor, t: Float[Tensor, "*rows 1"]) -> Tensor:
+        """(1 - t) clean + t noise."""
+        return torch.lerp(clean, noise, t)
+
+    def velocity(self, clean: Tensor, noise: Tensor, t: Float[Tensor, "*rows 1"]) -> Tensor:
+        """noise - clean, at any t."""
+        return noise - clean
+
+    def split(self, x: Tensor, velocity: Tensor, t: Float[Tensor, "*rows 1"]) -> tuple[Tensor, Tensor]:
+        """Along the line, without a division."""
+        return x - t * velocity, x + (1 - t) * velocity
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,16 +140,19 @@ class Table(Path):
         """The square root of 1 - alpha_bar at the nearest entry."""
         return _look_up(self._sigmas, t)
 
-    def times(self, steps: int) -> Float[Tensor, " steps_and_one"]:
-        """The entries round(j 999 / (steps - 1)), ties to even, from the noisiest down, then 0.
+    def times(self, steps: int, spacing: Spacing = EVEN) -> Float[Tensor, " steps_and_one"]:
+        """Evenly spaced the entries round(j 999 / (steps - 1)), ties to even, from the noisiest down, then 0.
 
         One step starts at the noisiest entry. The network is asked at these times, never at renumbered ones.
         """
-        if steps > ENTRIES:
-            raise UserError(f"head_steps: {steps} is too many; a path of {ENTRIES} noise levels has at most {ENTRIES}")
-        top = ENTRIES - 1
-        kept = [top] if steps == 1 else [round(j * top / (steps - 1)) for j in reversed(range(steps))]
-        return torch.tensor([(i + 1) / ENTRIES for i in kept] + [0.0], dtype=torch.float64)
+        kept = spacing.entries(ENTRIES, steps)
+        return torch.tensor([(i + 1) / ENTRIES for i in reversed(kept)] + [0.0], dtype=torch.float64)
+
+    def time_of(self, u: Float[Tensor, "*rows"]) -> Float[Tensor, "*rows"]:
+        """The nearest entry's time, never 0, where no network is asked."""
+        on_line = self._sigmas / (self._alphas + self._sigmas)
+        edges = (on_line[1:-1] + on_line[2:]) / 2  # halfway between entries
+        return (torch.bucketize(u.double().cpu(), edges) + 1).to(u) / ENTRIES
 
     @cached_property
     def _alphas(self) -> Float[Tensor, " entries_and_one"]:
@@ -102,6 +162,13 @@ class Table(Path):
     @cached_property
     def _sigmas(self) -> Float[Tensor, " entries_and_one"]:
         return torch.cat([self.alpha_bar.new_zeros(1), 1 - self.alpha_bar]).sqrt()
+
+
+def forward_rate(curve: Curve, t: Time) -> Time:
+    """Half the variance that the forward equation adds in unit time: sigma sigma' - sigma^2 alpha' / alpha."""
+    alpha, sigma = curve.alpha(t), curve.sigma(t)
+    slope_alpha, slope_sigma = curve.slopes(t)
+    return sigma * slope_sigma - sigma**2 * slope_alpha / alpha
 
 
 def cosine_table() -> Table:

@@ -1,10 +1,12 @@
 """What a model costs: parameters by part, and multiply-accumulates of any call."""
 
 from collections.abc import Callable
+from typing import Any
 
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 
 def parameters(model: nn.Module) -> dict[str, int]:
@@ -14,15 +16,37 @@ def parameters(model: nn.Module) -> dict[str, int]:
     return {**counts, **({"own": own} if own else {}), "total": _count(model)}
 
 
+class _Products(TorchDispatchMode):
+    """Counts as `FlopCounterMode` does, for a whole call: it follows no modules, which takes most of that one's time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flops = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Runs the operation; one that is made of others is taken apart first."""
+        kwargs = kwargs or {}
+        formula = flop_registry.get(func._overloadpacket)
+        if formula is None:
+            with self:
+                result = func.decompose(*args, **kwargs)
+                if result is not NotImplemented:
+                    return result
+        out = func(*args, **kwargs)
+        if formula is not None:
+            self.flops += formula(*args, **kwargs, out_val=out)
+        return out
+
+
 def macs(call: Callable[[], object]) -> int:
     """Multiply-accumulates of matrix products and convolutions in `call`; norms and activations are not counted.
 
     Works on any device; on meta tensors nothing is computed. Attention is taken apart into its products, since
     the counter knows no fused attention on the CPU and would count none of it.
     """
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+    with _Products() as counter, sdpa_kernel(SDPBackend.MATH):
         call()
-    return counter.get_total_flops() // 2
+    return counter.flops // 2
 
 
 def macs_by_part(model: nn.Module, call: Callable[[], object]) -> dict[str, int]:

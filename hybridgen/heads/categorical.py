@@ -4,8 +4,11 @@ Sources: VAR (arXiv:2404.02905), section 3.2 and released code, for the modulate
 (guidance, temperature, top-k, top-p); nucleus sampling (arXiv:1904.09751), section 3.1.
 """
 
+from typing import Annotated
+
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge, Gt, Lt
 from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -13,9 +16,9 @@ from torch import Tensor, nn
 from hybridgen.errors import UserError
 from hybridgen.heads.base import CodeHead
 from hybridgen.nn.adaln import Modulation, modulate
+from hybridgen.nn.norm import NormKind, make_norm
+from hybridgen.nn.pool import PoolKind, pooled
 from hybridgen.types import Condition, TokenSpec
-
-_FIRST_GAIN = 0.02  # VAR's: the first law is nearly uniform, the first loss nearly ln V
 
 
 class CategoricalHead(CodeHead):
@@ -23,40 +26,70 @@ class CategoricalHead(CodeHead):
 
     Args:
         tokens: what the tokenizer offers; gives V.
-        width: D, width of the hidden vectors and of the condition.
+        width: D, width of the hidden vectors.
+        condition_width: of the condition; None: the same.
         modulated: the norm before the logits is shifted and scaled by the condition.
+        pool: the condition as one vector for that.
+        norm: kind of that norm.
+        norm_eps: of that norm.
+        norm_gain: a modulated norm has parameters of its own, as a plain one always does.
+        bias: of the logits.
+        first_gain: of the first weights; near 0 the first law is nearly uniform, the first loss nearly ln V.
+        label_smoothing: share of each target that training spreads over all codes.
     """
 
     uniforms = 1
 
-    def __init__(self, tokens: TokenSpec, width: int, *, modulated: bool = True) -> None:
+    def __init__(  # noqa: PLR0913 - options of a card
+        self,
+        tokens: TokenSpec,
+        width: int,
+        condition_width: int | None = None,
+        *,
+        modulated: bool = True,
+        pool: PoolKind = "given",
+        norm: NormKind = "layer",
+        norm_eps: Annotated[float, Gt(0)] = 1e-6,
+        norm_gain: bool = False,
+        bias: bool = True,
+        first_gain: Annotated[float, Ge(0)] = 0.02,
+        label_smoothing: Annotated[float, Ge(0), Lt(1)] = 0.0,
+    ) -> None:
         super().__init__()
         if tokens.vocab == 0:
             raise UserError(
                 "model.code_head: categorical: the tokenizer gives no codes; take a tokenizer with codes, or set "
                 "model.code_head=null"
             )
-        self.norm = nn.LayerNorm(width, eps=1e-6, elementwise_affine=not modulated)
-        self.modulation = Modulation(width, width, 2) if modulated else None
-        self.out = nn.Linear(width, tokens.vocab)
+        self.pool, self.label_smoothing = pool, label_smoothing
+        self.norm = make_norm(norm, width, norm_eps, norm_gain or not modulated)
+        self.modulation = Modulation(condition_width or width, width, 2) if modulated else None
+        self.out = nn.Linear(width, tokens.vocab, bias=bias)
         with torch.no_grad():
-            self.out.weight.mul_(_FIRST_GAIN)
-            self.out.bias.zero_()
+            self.out.weight.mul_(first_gain)
+            if bias:
+                self.out.bias.zero_()
 
     def logits(self, hidden: Float[Tensor, "rows n D"], condition: Condition) -> Float[Tensor, "rows n V"]:
         """Unnormalised log-probabilities."""
         x = self.norm(hidden)
         if self.modulation is not None:
-            x = modulate(x, *self.modulation(condition.pooled()[:, None]))
+            x = modulate(x, *self.modulation(pooled(condition, self.pool)[:, None]))
         return self.out(x)
 
     def loss(self, logits: Float[Tensor, "B n V"], codes: Int[Tensor, "B n"]) -> Float[Tensor, "B n"]:
         """Cross-entropy a position, in nats and float32."""
-        return F.cross_entropy(rearrange(logits.float(), "B n V -> B V n"), codes, reduction="none")
+        return self._cross_entropy(logits, codes, self.label_smoothing)
 
     def log_prob(self, logits: Float[Tensor, "B n V"], codes: Int[Tensor, "B n"]) -> Float[Tensor, "B n"]:
         """Log-probability of each code, in nats and float32."""
-        return -self.loss(logits, codes)
+        return -self._cross_entropy(logits, codes, 0.0)
+
+    def kept(
+        self, logits: Float[Tensor, "B n V"], temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0
+    ) -> Float[Tensor, "B n V"]:
+        """Logits in float64 of what may be drawn, -inf elsewhere; at temperature 0, which draws the mode, as at 1."""
+        return filter_logits(logits.double() / (temperature or 1.0), top_k, top_p)
 
     def draw(
         self, logits: Float[Tensor, "B n V"], uniform: Float[Tensor, "B n u"],
@@ -65,10 +98,13 @@ class CategoricalHead(CodeHead):
         """The first code whose cumulated probability exceeds the uniform number, in vocabulary order and float64."""
         if temperature == 0:
             return logits.argmax(-1)
-        kept = filter_logits(logits.double() / temperature, top_k, top_p)
-        cumulated = kept.softmax(-1).cumsum(-1)
+        cumulated = self.kept(logits, temperature, top_k, top_p).softmax(-1).cumsum(-1)
         mark = uniform.to(cumulated) * cumulated[..., -1:]  # rounding may leave the last sum short of 1
         return torch.searchsorted(cumulated, mark, right=True).squeeze(-1)
+
+    def _cross_entropy(self, logits: Tensor, codes: Tensor, smoothing: float) -> Float[Tensor, "B n"]:
+        by_code = rearrange(logits.float(), "B n V -> B V n")
+        return F.cross_entropy(by_code, codes, reduction="none", label_smoothing=smoothing)
 
 
 def filter_logits(logits: Float[Tensor, "*rows V"], top_k: int = 0, top_p: float = 1.0) -> Float[Tensor, "*rows V"]:

@@ -36,6 +36,10 @@ class Denoiser(Protocol):
         """Whether one time serves a whole row."""
 
     @property
+    def guided_channels(self) -> int:
+        """How many of the first channels are guided; 0: all."""
+
+    @property
     def objective(self) -> FlowMatching | Denoising:
         """What the network predicts."""
 
@@ -96,7 +100,7 @@ def draw(
         if guidance == 1.0:
             return head.objective.read(head.net(x, t[:, :1], hidden[:rows], grid), x, t)
         both = head.net(x.repeat(2, 1, 1), t[:, :1].repeat(2, 1), hidden, grid)
-        return head.objective.read(guide(both, guidance, x.shape[-1]), x, t)
+        return head.objective.read(guide(both, guidance, head.guided_channels or x.shape[-1]), x, t)
 
     return head.mean + head.std * solver.solve(predict, head.objective.path, noise, steps, temperature)
 

@@ -38,10 +38,13 @@ class DiffusionHead(ResidualHead):
         learned_variance: also learns the variance of a reverse step, which DDPM then draws with.
         clip: clips the clean value to this many deviations when drawing; 0 never clips; None takes 5 for "eps" on the
             cosine table, where a draw would else diverge, and never clips otherwise.
+        likelihood: of the learned variance at the lowest level: of the density, or of 256 bins of [-1, 1], as
+            published heads are trained.
         normalise: the target by its measured mean and deviation, not at all, or by a constant.
         constant: the deviation taken for "constant" (0.6 in HART's release).
     """
 
+    guided_channels = 0  # all
     mean: Tensor  # (C,) of the target, measured once by `fit`, then kept
     std: Tensor  # (C,)
 
@@ -50,13 +53,15 @@ class DiffusionHead(ResidualHead):
         inner: Annotated[float, Gt(0)] = 2.0, depth: Annotated[int, Ge(1)] = 3,
         schedule: Literal["cosine", "linear"] = "cosine", prediction: Literal["eps", "v", "x0"] = "v",
         learned_variance: bool = True, clip: Annotated[float, Ge(0)] | None = None,
+        likelihood: Literal["density", "bins"] = "density",
         normalise: Literal["measured", "none", "constant"] = "measured", constant: Annotated[float, Gt(0)] = 0.6,
     ) -> None:  # fmt: skip
         super().__init__()
         self.channels, self.normalise = tokens.channels, normalise
         self.objective = Denoising(
-            path=table(schedule), prediction=prediction, learned_variance=learned_variance, clip=clip
-        )
+            path=table(schedule), prediction=prediction, learned_variance=learned_variance, clip=clip,
+            likelihood=likelihood,
+        )  # fmt: skip
         self.net = TokenNet(self.channels, self.objective.outputs(self.channels), width, mlp_width, inner, depth)
         mean, std = denoise.first_scale(self.channels, normalise, constant)
         self.register_buffer("mean", mean)

@@ -36,6 +36,7 @@ class FlowHead(ResidualHead):
         constant: the deviation taken for "constant" (0.6 in HART's release).
     """
 
+    guided_channels = 0  # all
     mean: Tensor  # (C,) of the target, measured once by `fit`, then kept
     std: Tensor  # (C,)
 

@@ -18,7 +18,7 @@ from hybridgen.diffusion.path import table
 from hybridgen.diffusion.solvers import Solver
 from hybridgen.heads import denoise
 from hybridgen.heads.base import ResidualHead
-from hybridgen.heads.grid_net import GridNet
+from hybridgen.heads.grid_net import GridNet, Layout
 from hybridgen.nn.draws import Draws
 from hybridgen.types import Grid, TokenSpec
 
@@ -32,11 +32,21 @@ class GridDiffusionHead(ResidualHead):
         head_width: E, width of the transformer; `heads` must divide it.
         depth: number of transformer blocks.
         heads: of the attention.
+        mlp_ratio: width inside a block's MLP, in units of `head_width`.
+        patch: side of the patches that are one position of the transformer; it must divide the grid.
+        places: sines and cosines of each position: computed for whatever grid, or kept with the weights, frozen, for
+            the finest grid alone.
+        told: hidden vectors embedded, at each position and in the mean; or their mean plain, as it is, which takes
+            hidden vectors of `head_width`.
+        guided_channels: guidance acts on so many of the first channels, and the rest are the conditional half's;
+            0: on all.
         schedule: the table of noise levels.
         prediction: "eps": the noise; "v": alpha noise - sigma r; "x0": r itself.
         learned_variance: also learns the variance of a reverse step, which DDPM then draws with.
         clip: clips the clean value to this many deviations when drawing; 0 never clips; None takes 5 for "eps" on the
             cosine table, where a draw would else diverge, and never clips otherwise.
+        likelihood: of the learned variance at the lowest level: of the density, or of 256 bins of [-1, 1], as
+            published heads are trained.
         normalise: the target by its measured mean and deviation, not at all, or by a constant.
         constant: the deviation taken for "constant" (0.6 in HART's release).
     """
@@ -48,16 +58,23 @@ class GridDiffusionHead(ResidualHead):
     def __init__(  # noqa: PLR0913 - options of a card
         self, tokens: TokenSpec, width: int, *, head_width: Annotated[int, Ge(1)] = 128,
         depth: Annotated[int, Ge(1)] = 4, heads: Annotated[int, Ge(1)] = 4,
+        mlp_ratio: Annotated[float, Gt(0)] = 4.0, patch: Annotated[int, Ge(1)] = 1,
+        places: Literal["computed", "kept"] = "computed", told: Literal["embedded", "plain"] = "embedded",
+        guided_channels: Annotated[int, Ge(0)] = 0,
         schedule: Literal["cosine", "linear"] = "cosine", prediction: Literal["eps", "v", "x0"] = "v",
         learned_variance: bool = True, clip: Annotated[float, Ge(0)] | None = None,
+        likelihood: Literal["density", "bins"] = "density",
         normalise: Literal["measured", "none", "constant"] = "measured", constant: Annotated[float, Gt(0)] = 0.6,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.channels, self.normalise = tokens.channels, normalise
+        self.channels, self.normalise, self.guided_channels = tokens.channels, normalise, guided_channels
         self.objective = Denoising(
-            path=table(schedule), prediction=prediction, learned_variance=learned_variance, clip=clip
-        )
-        self.net = GridNet(self.channels, self.objective.outputs(self.channels), width, head_width, depth, heads)
+            path=table(schedule), prediction=prediction, learned_variance=learned_variance, clip=clip,
+            likelihood=likelihood,
+        )  # fmt: skip
+        layout = Layout(grid=tokens.grid, patch=patch, places=places, told=told, mlp_ratio=mlp_ratio)
+        outputs = self.objective.outputs(self.channels)
+        self.net = GridNet(self.channels, outputs, width, head_width, depth, heads, layout)
         mean, std = denoise.first_scale(self.channels, normalise, constant)
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)

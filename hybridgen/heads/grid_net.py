@@ -1,22 +1,51 @@
 """The network of the grid heads: a transformer over the whole grid of a step, in one, two or three dimensions.
 
 Without a backbone it is the whole generator. The hidden vectors enter where they belong, and their mean, with the
-time, modulates every block.
+time, modulates every block; or they are the condition as it is, and enter nowhere else.
 
-Sources: DiT (arXiv:2212.09748), section 3.2, for the blocks and the sine-cosine positions; FlowAR
+Sources: DiT (arXiv:2212.09748), section 3.2, for patches, blocks and sine-cosine positions; FlowAR
 (arXiv:2412.15205), section 3.3, for hidden vectors given position by position.
 """
 
 import math
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hybridgen.nn.adaln import Modulation, TimeEmbedding, modulate
+from hybridgen.errors import UserError
+from hybridgen.nn.adaln import Clock, Modulation, TimeEmbedding, modulate
 from hybridgen.nn.block import Block
+from hybridgen.nn.positions import from_patches, to_patches
 from hybridgen.types import Grid
+
+Places = Literal["computed", "kept"]
+Told = Literal["embedded", "plain"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """How a grid and its condition enter the network.
+
+    Args:
+        grid: the finest grid, that of kept positions.
+        patch: side of the patches that are one position of the transformer.
+        places: sines and cosines of each position: "computed" for whatever grid, or "kept" with the weights, frozen,
+            for the finest grid alone.
+        told: hidden vectors "embedded", at each position and in the mean; or their mean "plain", as it is.
+        clock: what the sines of the time see.
+        mlp_ratio: width inside a block's MLP, in units of the stream's.
+    """
+
+    grid: Grid
+    patch: int = 1
+    places: Places = "computed"
+    told: Told = "embedded"
+    clock: Clock = "entry"
+    mlp_ratio: float = 4.0
 
 
 class GridNet(nn.Module):
@@ -25,35 +54,70 @@ class GridNet(nn.Module):
     Args:
         channels: C of x_t.
         outputs: channels of the prediction.
-        width: D of the hidden vectors.
+        width: D of the hidden vectors; where they are told plainly, E.
         head_width: E, width of the stream.
         depth: number of blocks.
         heads: of the attention; must divide `head_width`.
+        layout: patches, positions, and how the hidden vectors enter.
     """
 
-    def __init__(self, channels: int, outputs: int, width: int, head_width: int, depth: int, heads: int) -> None:
+    def __init__(
+        self, channels: int, outputs: int, width: int, head_width: int, depth: int, heads: int, layout: Layout
+    ) -> None:
         super().__init__()
-        self.embed_x = nn.Linear(channels, head_width)
-        self.embed_t = TimeEmbedding(head_width)
-        self.embed_hidden = nn.Linear(width, head_width)
-        self.embed_mean = nn.Linear(width, head_width)
-        self.blocks = nn.ModuleList(Block(head_width, heads) for _ in range(depth))
+        self.layout, volume = layout, layout.patch ** len(layout.grid)
+        if layout.told == "plain" and width != head_width:
+            raise UserError(f"told: hidden vectors of width {width} are no condition of width {head_width} as they are")
+        self.embed_x = nn.Linear(channels * volume, head_width)
+        self.embed_t = TimeEmbedding(head_width, clock=layout.clock)
+        self.embed_hidden = nn.Linear(width, head_width) if layout.told == "embedded" else None
+        self.embed_mean = nn.Linear(width, head_width) if layout.told == "embedded" else None
+        self.blocks = nn.ModuleList(Block(head_width, heads, layout.mlp_ratio) for _ in range(depth))
         self.norm = nn.LayerNorm(head_width, eps=1e-6, elementwise_affine=False)
         self.modulation = Modulation(head_width, head_width, 2)
-        self.out = nn.Linear(head_width, outputs)
+        self.out = nn.Linear(head_width, outputs * volume)
         nn.init.zeros_(self.out.weight)  # predicts 0 at first, so that the first loss is a number to check
         nn.init.zeros_(self.out.bias)
+        self.places: nn.Parameter | None = None
+        if layout.places == "kept":
+            kept = axis_positions(self._patches(layout.grid), head_width)
+            self.places = nn.Parameter(kept, requires_grad=False)  # counted, as published models count them
 
     def forward(
         self, x: Float[Tensor, "rows n C"], t: Float[Tensor, "rows m"], hidden: Float[Tensor, "rows k D"], grid: Grid
     ) -> Float[Tensor, "rows n O"]:
         """`hidden` has one vector a position, or one a row (k = 1). Of `t` the first column is read."""
-        context = self.embed_t(t[:, 0]) + self.embed_mean(hidden.mean(1))
-        stream = self.embed_x(x) + self.embed_hidden(hidden) + grid_positions(grid, self.out.in_features).to(x)
+        patches = self._patches(grid)
+        stream = self.embed_x(to_patches(x, grid, self.layout.patch))
+        context = self.embed_t(t[:, 0])
+        if self.embed_hidden is None or self.embed_mean is None:
+            context = context + hidden.mean(1)
+        else:
+            context = context + self.embed_mean(hidden.mean(1))
+            stream = stream + self.embed_hidden(self._per_patch(hidden, grid))
+        stream = stream + self._positions(patches).to(x)
         for block in self.blocks:
             stream = block(stream, context)
         shift, scale = self.modulation(context[:, None])
-        return self.out(modulate(self.norm(stream), shift, scale))
+        return from_patches(self.out(modulate(self.norm(stream), shift, scale)), grid, self.layout.patch)
+
+    def _positions(self, patches: Grid) -> Float[Tensor, "n E"]:
+        if self.places is None:
+            return grid_positions(patches, self.norm.normalized_shape[0])
+        if patches != self._patches(self.layout.grid):
+            raise UserError(f"places: positions are kept for the grid {self.layout.grid} alone; use 'computed'")
+        return self.places
+
+    def _patches(self, grid: Grid) -> Grid:
+        if any(side % self.layout.patch for side in grid):
+            raise UserError(f"patch: {self.layout.patch} does not tile the grid {grid}")
+        return tuple(side // self.layout.patch for side in grid)
+
+    def _per_patch(self, hidden: Float[Tensor, "rows k D"], grid: Grid) -> Float[Tensor, "rows m D"]:
+        """The mean over each patch, where there is a vector a position."""
+        if hidden.shape[1] == 1 or self.layout.patch == 1:
+            return hidden
+        return to_patches(hidden, grid, self.layout.patch).unflatten(-1, (-1, hidden.shape[-1])).mean(-2)
 
 
 def grid_positions(grid: Grid, width: int) -> Float[Tensor, "n E"]:
@@ -64,3 +128,11 @@ def grid_positions(grid: Grid, width: int) -> Float[Tensor, "n E"]:
     angles = torch.cat([rearrange(axis, "... -> (...) 1") * rates for axis in axes], -1)
     waves = torch.cat([angles.sin(), angles.cos()], -1)
     return nn.functional.pad(waves, (0, width - waves.shape[-1]))
+
+
+def axis_positions(grid: Grid, width: int) -> Float[Tensor, "n E"]:
+    """The same waves in the order of published tables: the last axis first, of each its sines, then its cosines."""
+    waves, half = grid_positions(grid, width), width // (2 * len(grid))
+    used = rearrange(waves[:, : 2 * half * len(grid)], "n (two axes h) -> n axes two h", two=2, axes=len(grid))
+    ordered = rearrange(used.flip(1), "n axes two h -> n (axes two h)")
+    return nn.functional.pad(ordered, (0, width - ordered.shape[-1]))

@@ -1,6 +1,7 @@
 """What a residual head is told: the hidden vector, the codes drawn at its position, and what all codes painted."""
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Final, Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -10,7 +11,12 @@ from hybridgen.nn.positions import repeat_rows, take, to_sequence
 from hybridgen.nn.resize import shrink
 from hybridgen.types import Step, TokenSpec
 
-JoinKind = Literal["hidden", "add", "norm"]
+JoinKind = Literal["hidden", "add", "norm", "rms_norm"]
+
+_NORMS: Final[dict[str, Callable[[int], nn.Module]]] = {
+    "norm": nn.LayerNorm,
+    "rms_norm": lambda width: nn.RMSNorm(width, eps=1e-6),
+}
 
 
 class Join(nn.Module):
@@ -19,14 +25,14 @@ class Join(nn.Module):
     Args:
         tokens: what the tokenizer offers.
         width: D.
-        kind: hidden alone | plus the embedded vectors | the norm of that sum.
+        kind: hidden alone | plus the embedded vectors | the layer norm, or the root mean square norm, of that sum.
         conv: add a 3 x 3 convolution of what the codes painted: neighbours' codes say much about a residual.
     """
 
     def __init__(self, tokens: TokenSpec, width: int, kind: JoinKind, conv: bool) -> None:
         super().__init__()
         self.kind, self.scales = kind, tokens.scales
-        self.norm = nn.LayerNorm(width) if kind == "norm" else None
+        self.norm = _NORMS[kind](width) if kind in _NORMS else None
         layer = CONV[len(tokens.grid)]
         self.conv = (
             nn.Sequential(layer(tokens.channels, width, 3, padding=1), nn.SiLU(), layer(width, width, 1))

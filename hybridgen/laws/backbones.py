@@ -29,7 +29,7 @@ def served(backbone: Backbone, tokens: TokenSpec) -> list[Story]:
     found = []
     for told in stories(tokens):
         try:
-            _hidden(backbone, told, condition(backbone.width))
+            _hidden(backbone, told, condition(backbone.condition_width))
         except UserError:
             continue
         found.append(told)
@@ -40,7 +40,7 @@ def generation_is_teacher_forcing(backbone: Backbone, tokens: TokenSpec) -> None
     """Step by step from the canvas as it was, and in one pass over the finished one: the same hidden vectors."""
     backbone = shaken(backbone)
     for told in _all_served(backbone, tokens):
-        for given in _conditions(backbone.width):
+        for given in _conditions(backbone.condition_width):
             state, drawn = backbone.begin(given), []
             for turn, step in enumerate(told.steps):
                 canvas = told.canvas(turn)
@@ -53,7 +53,7 @@ def steps_see_only_the_past(backbone: Backbone, tokens: TokenSpec) -> None:
     changes some of a later one. A backbone without parameters has nothing to read with, and is let off the second."""
     backbone, reads = shaken(backbone), any(True for _ in backbone.parameters())
     for told in _all_served(backbone, tokens):
-        given = condition(backbone.width)
+        given = condition(backbone.condition_width)
         for turn in range(len(told.steps)):
             other = told.changed(turn)
             first = turn if backbone.revisits else 0
@@ -70,7 +70,7 @@ def rows_are_independent(backbone: Backbone, tokens: TokenSpec) -> None:
     """Null rows beside them, or a batch of other rows, change no row."""
     backbone = shaken(backbone)
     for told in _all_served(backbone, tokens):
-        given = condition(backbone.width, tokens=_TOKENS)
+        given = condition(backbone.condition_width, tokens=_TOKENS)
         alone = _hidden(backbone, told, replace(given, null=None))
         guided = _hidden(backbone, told, given.guided())
         assert guided.shape[0] == 2 * ROWS
@@ -83,7 +83,7 @@ def condition_is_read(backbone: Backbone, tokens: TokenSpec) -> None:
     """Another condition gives other hidden vectors, in every step; tokens that are not there change nothing."""
     backbone = shaken(backbone)
     told = _all_served(backbone, tokens)[0]
-    given, other = (condition(backbone.width, tokens=_TOKENS, key=key) for key in (0, 1))
+    given, other = (condition(backbone.condition_width, tokens=_TOKENS, key=key) for key in (0, 1))
     before = _hidden(backbone, told, given)
     assert ((_hidden(backbone, told, other) - before).abs().amax((0, 2)) > _OTHER).all()
     assert given.tokens is not None, "asked for above"
@@ -94,7 +94,7 @@ def condition_is_read(backbone: Backbone, tokens: TokenSpec) -> None:
 
 def gradients_reach_all(backbone: Backbone, tokens: TokenSpec) -> None:
     """Within three steps from the fresh backbone every trainable parameter gets a gradient, all of them finite."""
-    backbone, given = copy.deepcopy(backbone).train(), condition(backbone.width, tokens=_TOKENS)
+    backbone, given = copy.deepcopy(backbone).train(), condition(backbone.condition_width, tokens=_TOKENS)
     told = _all_served(backbone, tokens)
 
     def loss() -> Tensor:
@@ -113,9 +113,9 @@ def low_precision_is_near(backbone: Backbone, tokens: TokenSpec) -> None:
     """Under bf16 autocast hidden vectors stay within 2 % of full precision (relative L2)."""
     backbone = shaken(backbone, 0.05)
     for told in _all_served(backbone, tokens):
-        full = _hidden(backbone, told, condition(backbone.width))
+        full = _hidden(backbone, told, condition(backbone.condition_width))
         with torch.autocast("cpu", torch.bfloat16):
-            low = _hidden(backbone, told, condition(backbone.width))
+            low = _hidden(backbone, told, condition(backbone.condition_width))
         assert_near(low.float(), full, 0.02)
 
 
@@ -123,7 +123,12 @@ def backbone_leaves_all_else_alone(backbone: Backbone, tokens: TokenSpec) -> Non
     """No global generator is moved, nor canvas, view, step or condition changed; the same input gives the same bits."""
     backbone = shaken(backbone)
     for told in _all_served(backbone, tokens):
-        given, finished, views, due = condition(backbone.width, tokens=_TOKENS), told.canvas(), told.views(), told.due()
+        given, finished, views, due = (
+            condition(backbone.condition_width, tokens=_TOKENS),
+            told.canvas(),
+            told.views(),
+            told.due(),
+        )
         step, before = told.steps[0], told.canvas(0)
         with unchanged(given, finished, views, due, step, before), torch.no_grad():
             first = backbone(finished, views, due, given)

@@ -37,7 +37,7 @@ def output_deviation(solver: Solver, path: Path, steps: int, deviation: float, t
 def known_value_is_reached(solver: Solver, path: Path) -> None:
     """Where the network knows clean value and noise (a constant velocity), the value is reached in any steps."""
     for steps in (1, 2, _STEPS):
-        noise, first = _noise(solver, steps), path.times(steps)[0].item()
+        noise, first = _noise(solver, steps), solver.times(path, steps)[0]
         clean, added = torch.full_like(noise[:, 0], 0.7), noise[:, 0].clone()
         noise[:, 0] = path.alpha(first) * clean + path.sigma(first) * added
         out = solver.solve(_known(clean, added), path, noise, steps)
@@ -45,9 +45,9 @@ def known_value_is_reached(solver: Solver, path: Path) -> None:
 
 
 def more_steps_are_better(solver: Solver, path: Path) -> None:
-    """The deviation of a Gaussian is off by less at 160 steps than at 10, and by less than 6 % there."""
+    """The deviation of a Gaussian is off by less at 160 steps than at 10, or by nothing, and by less than 6 % there."""
     few, many = (abs(output_deviation(solver, path, steps, 0.5) - 0.5) for steps in (10, 160))
-    assert many < few, (few, many)
+    assert many < max(few, 1e-3), (few, many)
     assert many < 0.03, many
 
 
@@ -64,14 +64,19 @@ def noise_is_declared(solver: Solver, path: Path) -> None:
 
 
 def evaluations_are_declared(solver: Solver, path: Path) -> None:
-    """The network is asked `evaluations` times, at times that fall from 1 to 0, and never at 0 where it knows none."""
+    """The network is asked `evaluations` times, from the start on, and never at 0 where it knows none.
+
+    The times fall, unless a solver cannot say beforehand how many they are: it may try a step again.
+    """
     for steps in (1, _STEPS):
-        asked: list[float] = []
-        solver.solve(_noting(gaussian(path, 0.5), asked), path, _noise(solver, steps), steps)
-        assert len(asked) == solver.evaluations(path, steps), asked
-        assert asked == sorted(asked, reverse=True), asked
-        assert asked[0] == 1, asked
-        assert path.reaches_zero or asked[-1] > 0, asked
+        asked, declared = list[float](), solver.evaluations(path, steps)
+        one_row = _noise(solver, steps)[:1]  # rows may go at their own pace
+        solver.solve(_noting(gaussian(path, 0.5), asked), path, one_row, steps)
+        if declared is not None:
+            assert len(asked) == declared, asked
+            assert asked == sorted(asked, reverse=True), asked
+        assert asked[0] == max(asked) == torch.tensor(solver.times(path, steps)[0]).item(), asked
+        assert path.reaches_zero or min(asked) > 0, asked
 
 
 def temperature_narrows(solver: Solver, path: Path) -> None:

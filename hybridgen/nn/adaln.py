@@ -5,26 +5,31 @@ residual MLP block with three modulations.
 """
 
 import math
+from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+Clock = Literal["entry", "data"]
+
 
 class TimeEmbedding(nn.Module):
     """Times in [0, 1] as vectors: sines and cosines, then an MLP.
 
-    The sines see 1000 t - 1, so that entry i of a table is i, as published networks expect.
-
     Args:
         width: E, width of the vectors.
         frequencies: how many sines and cosines there are, together.
+        clock: what the sines see: "entry": 1000 t - 1, so that entry i of a table is i, as published networks expect;
+            "data": 1 - t, the way from noise to data, as published flows do.
     """
 
     rates: Tensor  # (frequencies / 2,)
 
-    def __init__(self, width: int, frequencies: int = 256) -> None:
+    def __init__(self, width: int, frequencies: int = 256, clock: Clock = "entry") -> None:
         super().__init__()
+        self.clock = clock
         half = frequencies // 2
         rates = torch.exp(-math.log(10000.0) * torch.arange(half) / half)
         self.register_buffer("rates", rates, persistent=False)
@@ -36,7 +41,8 @@ class TimeEmbedding(nn.Module):
 
     def forward(self, t: Float[Tensor, "*rows"]) -> Float[Tensor, "*rows E"]:
         """One vector a time."""
-        angles = (1000 * t - 1)[..., None] * self.rates
+        seen = 1000 * t - 1 if self.clock == "entry" else 1 - t
+        angles = seen[..., None] * self.rates
         return self.mlp(torch.cat([angles.cos(), angles.sin()], -1).to(self.rates.dtype))
 
 
@@ -53,6 +59,22 @@ class Modulation(nn.Module):
     def forward(self, context: Float[Tensor, "*rows D"]) -> tuple[Tensor, ...]:
         """`parts` tensors (*rows, width)."""
         return self.linear(nn.functional.silu(context)).chunk(self.parts, -1)
+
+
+class ModulationTable(nn.Module):
+    """`parts` vectors of width `width` of its own, zero at first, each added to one that is given.
+
+    Sources: PixArt-alpha (arXiv:2310.00426), section 2.3, "adaLN-single"; VAR's shared AdaLN; HART, whose blocks are
+    all given the same pooled condition.
+    """
+
+    def __init__(self, width: int, parts: int) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.zeros(parts, width))
+
+    def forward(self, given: Sequence[Float[Tensor, "*rows width"]]) -> tuple[Tensor, ...]:
+        """One vector given for each part."""
+        return tuple(own + other for own, other in zip(self.table, given, strict=True))
 
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:

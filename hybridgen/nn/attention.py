@@ -6,6 +6,7 @@ Sources: attention (arXiv:1706.03762), eq. 1; unit queries and keys with a learn
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -13,8 +14,12 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from hybridgen.nn.rotary import Rotation
+
 Bias = Bool[Tensor, "..."] | Float[Tensor, "..."]
 """Who sees whom, broadcastable to (B, heads, N, M): True where seen, or what is added to the scores."""
+Biases = Literal["all", "no_key", "none"]
+"""Which projections have biases: all | all but the keys' | none."""
 
 _SMALL = 512 * 512  # on a CPU plain matmuls beat the fused kernel up to here, 1.6 times in training with a mask
 _UNSEEN = -1e9  # finite: a row that sees nothing gets the mean of all, never NaN
@@ -44,41 +49,59 @@ class Attention(nn.Module):
         heads: must divide `width`.
         cross: keys and values come from `source` instead of x.
         qk_norm: unit queries and keys with a learned scale a head.
+        biases: of the projections.
+        gain: of the scores, in units of 1 / sqrt(d); not used with `qk_norm`.
+        dropout: share of attention weights, and of the output, that training leaves out.
     """
 
-    def __init__(self, width: int, heads: int, cross: bool = False, qk_norm: bool = False) -> None:
+    def __init__(
+        self, width: int, heads: int, cross: bool = False, qk_norm: bool = False, biases: Biases = "all",
+        gain: float = 1.0, dropout: float = 0.0,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.heads, self.cross = heads, cross
-        self.query = nn.Linear(width, width) if cross else None
-        self.project = nn.Linear(width, (2 if cross else 3) * width)
-        self.out = nn.Linear(width, width)
+        self.heads, self.cross, self.gain, self.dropout = heads, cross, gain, dropout
+        self.query = nn.Linear(width, width, bias=biases != "none") if cross else None
+        self.project = nn.Linear(width, (2 if cross else 3) * width, bias=biases == "all")
+        self.bias = nn.Parameter(torch.zeros(1 if cross else 2, width)) if biases == "no_key" else None
+        self.out = nn.Linear(width, width, bias=biases != "none")
         self.log_scale = nn.Parameter(torch.full((heads, 1, 1), math.log(4.0))) if qk_norm else None
 
     def forward(
         self, x: Float[Tensor, "B n E"], mask: Bias | None = None, cache: KeyValues | None = None,
-        source: Float[Tensor, "B M E"] | None = None,
+        source: Float[Tensor, "B M E"] | None = None, rotation: Rotation | None = None,
     ) -> Float[Tensor, "B n E"]:  # fmt: skip
         """x with what it sees: itself, what `cache` holds before it, or `source`. `cache` takes note of x."""
         if self.query is None:
-            q, k, v = rearrange(self.project(x), "B n (three h d) -> three B h n d", three=3, h=self.heads)
+            q, k, v = rearrange(self._projected(x), "B n (three h d) -> three B h n d", three=3, h=self.heads)
         else:
             assert source is not None, "cross attention needs a source"
             q = rearrange(self.query(x), "B n (h d) -> B h n d", h=self.heads)
-            k, v = rearrange(self.project(source), "B M (two h d) -> two B h M d", two=2, h=self.heads)
-        scale = q.shape[-1] ** -0.5
+            k, v = rearrange(self._projected(source), "B M (two h d) -> two B h M d", two=2, h=self.heads)
+        scale = self.gain * q.shape[-1] ** -0.5
         if self.log_scale is not None:
             q = F.normalize(q, dim=-1) * self.log_scale.clamp(max=_STEEPEST).exp().to(q.dtype)
             k, scale = F.normalize(k, dim=-1), 1.0
+        if rotation is not None:
+            q, k = rotation.turn(q), rotation.turn(k)
         if cache is not None:
             k, v = cache.append(k, v)
-        return self.out(rearrange(attend(q, k, v, mask, scale), "B h n d -> B n (h d)"))
+        left_out = self.dropout if self.training else 0.0
+        out = self.out(rearrange(attend(q, k, v, mask, scale, left_out), "B h n d -> B n (h d)"))
+        return F.dropout(out, left_out) if left_out else out
+
+    def _projected(self, x: Float[Tensor, "B n E"]) -> Tensor:
+        """(Queries,) keys and values side by side."""
+        if self.bias is None:
+            return self.project(x)
+        *queries, values = self.bias
+        return F.linear(x, self.project.weight, torch.cat([*queries, torch.zeros_like(values), values]))
 
 
 def attend(
     q: Float[Tensor, "B h n d"], k: Float[Tensor, "B h M d"], v: Float[Tensor, "B h M d"],
-    bias: Bias | None = None, scale: float | None = None,
+    bias: Bias | None = None, scale: float | None = None, dropout: float = 0.0,
 ) -> Float[Tensor, "B h n d"]:  # fmt: skip
-    """softmax(scale q k + bias) v, the softmax in float32.
+    """softmax(scale q k + bias) v, the softmax in float32; a share `dropout` of its weights is left out.
 
     Plain matmuls on a CPU for short sequences, the fused kernel elsewhere; both agree to 1e-5.
     """
@@ -86,7 +109,9 @@ def attend(
     if bias is not None and bias.dtype == torch.bool:
         bias = torch.zeros(bias.shape, device=bias.device).masked_fill(~bias, _UNSEEN)
     if q.device.type != "cpu" or q.shape[-2] * k.shape[-2] > _SMALL:
-        return F.scaled_dot_product_attention(q, k, v, None if bias is None else bias.to(q.dtype), scale=scale)
+        bias = None if bias is None else bias.to(q.dtype)
+        return F.scaled_dot_product_attention(q, k, v, bias, dropout_p=dropout, scale=scale)
     scores = (q * scale) @ k.transpose(-2, -1)
     scores = scores if bias is None else scores + bias  # a float32 bias makes the sum float32
-    return scores.softmax(-1, dtype=torch.float32).to(v.dtype) @ v
+    weights = scores.softmax(-1, dtype=torch.float32).to(v.dtype)
+    return (F.dropout(weights, dropout) if dropout else weights) @ v

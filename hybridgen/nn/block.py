@@ -1,18 +1,52 @@
 """A transformer block: attention, then an MLP, each after a norm that a context vector may modulate.
 
 Sources: DiT (arXiv:2212.09748), section 3.2, "adaLN-Zero block"; VAR (arXiv:2404.02905), section 3.2, for the same
-block in a causal transformer.
+block in a causal transformer; Llama (arXiv:2302.13971), section 2.2, for root mean square norms and gated MLPs.
 """
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import Final, Literal
 
 import torch
 from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from hybridgen.nn.adaln import Modulation, modulate
-from hybridgen.nn.attention import Attention, Bias, KeyValues
+from hybridgen.nn.adaln import Modulation, ModulationTable, modulate
+from hybridgen.nn.attention import Attention, Bias, Biases, KeyValues
+from hybridgen.nn.mlp import MLPKind, make_mlp
+from hybridgen.nn.norm import NormKind, make_norm
+from hybridgen.nn.rotary import Rotation
+
+ConditionKind = Literal["adaln", "table", "none"]
+
+
+@dataclass(frozen=True)
+class BlockStyle:
+    """What families of transformers do each in its own way.
+
+    Args:
+        norm, norm_eps: of both sublayers.
+        norm_gain: modulated norms have parameters of their own, as plain ones always do.
+        one_norm: both sublayers share one norm.
+        mlp, mlp_multiple: kind of MLP; its inner width is rounded up to a multiple.
+        biases: of the attention's projections.
+        attention_gain: of the scores, in units of 1 / sqrt(d).
+        dropout: share of attention weights, of an MLP's numbers and of each sublayer's output that training leaves out.
+    """
+
+    norm: NormKind = "layer"
+    norm_eps: float = 1e-6
+    norm_gain: bool = False
+    one_norm: bool = False
+    mlp: MLPKind = "gelu"
+    mlp_multiple: int = 1
+    biases: Biases = "all"
+    attention_gain: float = 1.0
+    dropout: float = 0.0
+
+
+PLAIN: Final = BlockStyle()
 
 
 class Block(nn.Module):
@@ -23,40 +57,53 @@ class Block(nn.Module):
         heads: of the attention; must divide `width`.
         mlp_ratio: width inside the MLP, in units of `width`.
         condition: "adaln": six modulations from a context vector, zero at first, so that the block begins as the
-            identity; "none": plain norms with their own gain.
+            identity; "table": six of its own, each added to one that is given; "none": plain norms.
         cross: also attends to tokens.
         qk_norm: unit queries and keys with a learned scale a head.
+        style: all else.
     """
 
     def __init__(
-        self, width: int, heads: int, mlp_ratio: float = 4.0, condition: Literal["adaln", "none"] = "adaln",
-        cross: bool = False, qk_norm: bool = False,
+        self, width: int, heads: int, mlp_ratio: float = 4.0, condition: ConditionKind = "adaln",
+        cross: bool = False, qk_norm: bool = False, style: BlockStyle = PLAIN,
     ) -> None:  # fmt: skip
         super().__init__()
-        plain, inner = condition == "none", round(mlp_ratio * width)
-        self.modulation = None if plain else Modulation(width, width, 6)
-        self.norm_attention = nn.LayerNorm(width, eps=1e-6, elementwise_affine=plain)
-        self.attention = Attention(width, heads, qk_norm=qk_norm)
-        self.norm_cross = nn.LayerNorm(width, eps=1e-6) if cross else None
-        self.cross = Attention(width, heads, cross=True, qk_norm=qk_norm) if cross else None
-        self.norm_mlp = nn.LayerNorm(width, eps=1e-6, elementwise_affine=plain)
-        self.mlp = nn.Sequential(nn.Linear(width, inner), nn.GELU(approximate="tanh"), nn.Linear(inner, width))
+        own = condition == "none" or style.norm_gain
+        self.modulation = _modulation(condition, width)
+        self.norm_attention = make_norm(style.norm, width, style.norm_eps, own)
+        how = (qk_norm, style.biases, style.attention_gain, style.dropout)
+        self.attention = Attention(width, heads, False, *how)
+        self.norm_cross = make_norm(style.norm, width, style.norm_eps) if cross else None
+        self.cross = Attention(width, heads, True, *how) if cross else None
+        self.norm_mlp = None if style.one_norm else make_norm(style.norm, width, style.norm_eps, own)
+        self.mlp = make_mlp(style.mlp, width, mlp_ratio, style.mlp_multiple, style.dropout)
+        self.dropped: nn.Module = nn.Dropout(style.dropout) if style.dropout else nn.Identity()  # the MLP's output
 
     def forward(
-        self, x: Float[Tensor, "B n E"], context: Float[Tensor, "B E"] | None = None, bias: Bias | None = None,
-        cache: KeyValues | None = None, tokens: Float[Tensor, "B P E"] | None = None,
-        tokens_mask: Bool[Tensor, "B P"] | None = None,
+        self, x: Float[Tensor, "B n E"], context: Float[Tensor, "B E"] | tuple[Tensor, ...] | None = None,
+        bias: Bias | None = None, cache: KeyValues | None = None, tokens: Float[Tensor, "B P E"] | None = None,
+        tokens_mask: Bool[Tensor, "B P"] | None = None, rotation: Rotation | None = None,
     ) -> Float[Tensor, "B n E"]:  # fmt: skip
-        """One vector a position. `bias` says who sees whom, `tokens_mask` which tokens are there."""
+        """One vector a position. `bias` says who sees whom, `tokens_mask` which tokens are there.
+
+        `context`: a vector a row, or the six modulations (B, 1, E) that `modulate` made of it once and for all.
+        """
+        norm_mlp = self.norm_attention if self.norm_mlp is None else self.norm_mlp
         if self.modulation is None:
-            x = x + self.attention(self.norm_attention(x), bias, cache)
+            x = x + self.attention(self.norm_attention(x), bias, cache, None, rotation)
             x = self._read(x, tokens, tokens_mask)
-            return x + self.mlp(self.norm_mlp(x))
+            return x + self.dropped(self.mlp(norm_mlp(x)))
         assert context is not None, "a modulated block needs a context vector"
-        shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = self.modulation(context[:, None])
-        attended = self.attention(modulate(self.norm_attention(x), shift_a, scale_a), bias, cache)
+        six = context if isinstance(context, tuple) else self.modulate(context[:, None])
+        shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = six
+        attended = self.attention(modulate(self.norm_attention(x), shift_a, scale_a), bias, cache, None, rotation)
         x = self._read(torch.addcmul(x, gate_a, attended), tokens, tokens_mask)
-        return torch.addcmul(x, gate_m, self.mlp(modulate(self.norm_mlp(x), shift_m, scale_m)))
+        return torch.addcmul(x, gate_m, self.dropped(self.mlp(modulate(norm_mlp(x), shift_m, scale_m))))
+
+    def modulate(self, given: Float[Tensor, "B 1 E"] | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """The six modulations, (B, 1, E) each, from a vector, or from six where the block has a table."""
+        assert self.modulation is not None, "a plain block is not modulated"
+        return self.modulation(given)
 
     def _read(self, x: Tensor, tokens: Tensor | None, mask: Tensor | None) -> Tensor:
         """x with what it reads from the tokens, where there are any."""
@@ -64,3 +111,9 @@ class Block(nn.Module):
             return x
         seen = None if mask is None else rearrange(mask, "B P -> B 1 1 P")
         return x + self.cross(self.norm_cross(x), seen, source=tokens)
+
+
+def _modulation(condition: ConditionKind, width: int) -> Modulation | ModulationTable | None:
+    if condition == "none":
+        return None
+    return Modulation(width, width, 6) if condition == "adaln" else ModulationTable(width, 6)

@@ -39,3 +39,22 @@ def every_position(batch: int, grid: Grid, device: torch.device | None = None) -
 def repeat_rows(x: Tensor, rows: int) -> Tensor:
     """x (B, ...) repeated to `rows` = B or 2B: what guided rows share."""
     return x if x.shape[0] == rows else x.repeat(rows // x.shape[0], *[1] * (x.dim() - 1))
+
+
+def to_patches(x: Float[Tensor, "B N C"], grid: Grid, patch: int) -> Float[Tensor, "B m O"]:
+    """Each patch of a grid as one vector: its positions row-major, the channels of each together."""
+    whole, cut, inside, sides = _patch_axes(grid, patch)
+    return rearrange(x, f"B ({whole}) C -> B ({cut}) ({inside} C)", **sides)
+
+
+def from_patches(x: Float[Tensor, "B m O"], grid: Grid, patch: int) -> Float[Tensor, "B N C"]:
+    """The inverse of `to_patches`."""
+    whole, cut, inside, sides = _patch_axes(grid, patch)
+    return rearrange(x, f"B ({cut}) ({inside} C) -> B ({whole}) C", **sides)
+
+
+def _patch_axes(grid: Grid, patch: int) -> tuple[str, str, str, dict[str, int]]:
+    """Names of the axes of a grid, of its patches and of a patch, and their lengths."""
+    cut, inside = ([f"{letter}{i}" for i in range(len(grid))] for letter in "gp")
+    sides = {name: side // patch for name, side in zip(cut, grid, strict=True)} | dict.fromkeys(inside, patch)
+    return " ".join(f"{g} {p}" for g, p in zip(cut, inside, strict=True)), " ".join(cut), " ".join(inside), sides

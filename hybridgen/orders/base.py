@@ -1,6 +1,7 @@
 """The contract of an order: which positions are due when."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jaxtyping import Float
@@ -18,6 +19,12 @@ class Turn:
     done: int
     count: int
     of: int
+
+
+def known_after(plan: Sequence[Turn]) -> list[float]:
+    """Share of its group that is known after each turn, where one position at least is held to be left."""
+    sizes = {turn.group: turn.done + turn.count for turn in plan}  # the last turn of a group ends it
+    return [min(turn.done + turn.count, sizes[turn.group] - 1) / sizes[turn.group] for turn in plan]
 
 
 class Order(ABC):

@@ -29,6 +29,10 @@ class SetOrder(Order):
         drop: the lowest share of the last scale's positions that training leaves out; the share is drawn from a normal
             law of mean 1 and deviation 0.25 cut to [drop, 1] (HART, arXiv:2410.10812); 0 leaves none out.
         keep_at_least: positions that are never left out.
+        due: of the last scale in training: all positions; or a share drawn from a normal law of mean 1 and deviation
+            0.25 cut to [due_at_least, 1] (MAR, arXiv:2406.11838); or cos(pi u / 2), u uniform (MaskGIT,
+            arXiv:2202.04200). The others are known to a backbone that sees both ways.
+        due_at_least: the lowest share.
     """
 
     def __init__(
@@ -39,22 +43,30 @@ class SetOrder(Order):
         patch: tuple[int, ...] = (),
         drop: Annotated[float, Ge(0), Lt(1)] = 0.0,
         keep_at_least: Annotated[int, Ge(1)] = 32,
+        due: Literal["all", "normal", "cosine"] = "all",
+        due_at_least: Annotated[float, Ge(0), Lt(1)] = 0.0,
     ) -> None:
         last = len(tokens.scales) - 1
         self.scales = tuple(range(last + 1)) if visits == "all" else (last,)
         self.last, self.drop, self.keep_at_least = last, drop, keep_at_least
         self.groups = [group for s in self.scales for group in _groups(s, tokens.scales[s], patch)]
-        if drop and patch:
-            raise UserError("drop: positions are left out of a whole scale, not of patches; set patch to []")
+        self.due, self.due_at_least = due, due_at_least
+        if (drop or due != "all") and patch:
+            raise UserError(
+                f"{'drop' if drop else 'due'}: a share of a whole scale is drawn, not of patches; set patch to []"
+            )
+        if drop and due != "all":
+            raise UserError("drop: leaves positions out of what is due, so all must be due; set due=all")
 
     def training(self, batch: int, rng: Draws) -> Due:
-        """Every group once; of the last scale only the positions that `drop` leaves."""
+        """Every group once; of the last scale only the positions that `drop` leaves, or those of `due`."""
         columns, sizes, scales, grids = [], [], [], []
         for s, index, grid in self.groups:
             positions = index.expand(batch, -1)
-            if self.drop and s == self.last:
-                kept = self._kept(len(index), rng.shared())
-                positions, grid = take(positions, rng.uniform(batch, len(index)).argsort(1)[:, :kept]), (kept,)
+            if (self.drop or self.due != "all") and s == self.last:
+                kept, whole = self._kept(len(index), rng.shared()), len(index)
+                if kept < whole or self.drop:
+                    positions, grid = take(positions, rng.uniform(batch, whole).argsort(1)[:, :kept]), (kept,)
             columns.append(positions)
             sizes.append(positions.shape[1])
             scales.append(s)
@@ -84,11 +96,18 @@ class SetOrder(Order):
         return Step(s, index[chosen], (turn.count,))
 
     def _kept(self, n: int, u: float) -> int:
-        """How many of n positions are kept, by inverse CDF of the cut normal law at u in [0, 1)."""
-        normal = torch.distributions.Normal(1.0, 0.25)
-        low = normal.cdf(torch.tensor(self.drop))
-        left_out = normal.icdf(low + u * (normal.cdf(torch.tensor(1.0)) - low)).item()
-        return min(n, max(self.keep_at_least, ceil(n * (1 - left_out))))
+        """How many of n positions are due, given u in [0, 1)."""
+        if self.drop:
+            return min(n, max(self.keep_at_least, ceil(n * (1 - _cut_normal(u, self.drop)))))
+        share = _cut_normal(u, self.due_at_least) if self.due == "normal" else max(self.due_at_least, cos(pi / 2 * u))
+        return min(n, max(1, ceil(n * share)))
+
+
+def _cut_normal(u: float, low: float) -> float:
+    """The normal law of mean 1 and deviation 0.25, cut to [low, 1], by its inverse CDF."""
+    normal = torch.distributions.Normal(1.0, 0.25)
+    least, most = (normal.cdf(torch.tensor(edge)) for edge in (low, 1.0))
+    return normal.icdf(least + u * (most - least)).item()
 
 
 def _groups(s: int, grid: Grid, patch: Grid) -> list[tuple[int, Int[Tensor, " n"], Grid]]:

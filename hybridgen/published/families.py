@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from hybridgen.published import kl16, llamagen_vq, multiscale_vq, sd_vae
+from hybridgen.published import dit, kl16, llamagen, llamagen_vq, mar, multiscale_vq, sd_vae, var
 from hybridgen.published.keymap import KeyMap
 
 FAMILIES: Sequence[KeyMap] = (
@@ -12,6 +12,10 @@ FAMILIES: Sequence[KeyMap] = (
     kl16.KEYS,
     *llamagen_vq.KEYS,
     sd_vae.KEYS,
+    var.KEYS,
+    llamagen.KEYS,
+    mar.KEYS,
+    dit.KEYS,
 )
 PREFIXES = ("", "vae.")  # of a whole tokenizer inside a file of several things
 
@@ -27,6 +31,11 @@ def recognise(tensors: Mapping[str, Tensor]) -> tuple[KeyMap, dict[str, Tensor]]
 
 
 def expected(ours: Sequence[str]) -> list[str]:
-    """The families whose weights could fill these names of ours, the one that fills most first."""
-    filled = {family.family: sum(bool(family.official(name)) for name in ours) for family in FAMILIES}
-    return sorted((family for family, count in filled.items() if count), key=lambda family: -filled[family])
+    """For each part that these names of ours are of, the family that fills most of it."""
+    fills = {family.family: {name for name in ours if family.official(name)} for family in FAMILIES}
+    best = {}
+    for part in dict.fromkeys(name.partition(".")[0] for name in ours):
+        count = {family: sum(name.startswith(f"{part}.") for name in names) for family, names in fills.items()}
+        if any(count.values()):
+            best[max(count, key=lambda family: (count[family], len(fills[family])))] = part
+    return [*best]

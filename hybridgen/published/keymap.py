@@ -43,6 +43,23 @@ class Join:
 
 
 @dataclass(frozen=True)
+class Split:
+    """Official tensors to several of ours that are numbered, as when one table holds what we keep scale by scale.
+
+    Args:
+        official: pattern of the first one's whole name, without groups.
+        others: names of others that are needed to part it; they stay free for rules of their own.
+        ours: our names, with `{}` for the number.
+        change: from all of them, in order, to ours.
+    """
+
+    official: str
+    others: Sequence[str]
+    ours: str
+    change: Callable[..., Sequence[Tensor]]
+
+
+@dataclass(frozen=True)
 class Ignore:
     """Official tensors that have no place here.
 
@@ -67,7 +84,7 @@ class KeyMap:
 
     family: str
     signs: Sequence[str]
-    rules: Sequence[Move | Join | Ignore]
+    rules: Sequence[Move | Join | Split | Ignore]
 
     def knows(self, names: Sequence[str]) -> bool:
         """Whether a file with these names belongs to the family: every sign is met."""
@@ -86,6 +103,10 @@ class KeyMap:
         for rule in self.rules:
             if isinstance(rule, Ignore):
                 continue
+            if isinstance(rule, Split):
+                if re.fullmatch(re.escape(rule.ours).replace(r"\{\}", r"\d+"), ours):
+                    return [_filled(rule.official, {}), *rule.others]
+                continue
             pattern = "(.+)".join(map(re.escape, re.split(r"\\\d", rule.ours)))
             if match := re.fullmatch(pattern, ours):
                 groups = dict(zip(re.findall(r"\\(\d)", rule.ours), match.groups(), strict=True))
@@ -103,6 +124,8 @@ class KeyMap:
             if isinstance(rule, Ignore):
                 found.ignored[name] = rule.reason
                 return {name}
+            if isinstance(rule, Split):
+                return self._part(name, rule, state, found)
             ours, names = match.expand(rule.ours), [name]
             if isinstance(rule, Move):
                 found.tensors[ours] = state[name] if rule.change is None else rule.change(state[name])
@@ -118,6 +141,17 @@ class KeyMap:
             found.used |= dict.fromkeys(names, ours)
             return set(names)
         found.unknown.append(name)
+        return {name}
+
+    def _part(self, name: str, rule: Split, state: Mapping[str, Tensor], found: "Mapped") -> set[str]:
+        """Parts one official tensor; the name that was used up."""
+        absent = [other for other in rule.others if other not in state]
+        if absent:
+            found.missing += absent
+            return {name}
+        parts = rule.change(state[name], *(state[other] for other in rule.others))
+        found.tensors |= {rule.ours.format(i): part for i, part in enumerate(parts)}
+        found.used[name] = rule.ours
         return {name}
 
 

@@ -27,3 +27,7 @@ class Noise:
         """Standard normal, (B, *shape)."""
         drawn = [torch.randn(shape, generator=keyed(seed, purpose, step)) for seed in self.seeds]
         return torch.stack(drawn).to(self.device)
+
+    def gumbel(self, purpose: str, step: int, *shape: int) -> Tensor:
+        """Standard Gumbel, (B, *shape): the largest of logits plus these is a draw from their softmax."""
+        return -torch.log(-torch.log(self.uniform(purpose, step, *shape).clamp(1e-9, 1 - 1e-7)))

@@ -8,7 +8,7 @@ from annotated_types import Ge, Gt, Le
 from hybridgen.diffusion.solvers import Euler, Solver
 from hybridgen.errors import UserError
 
-Schedule = Literal["constant", "linear"]
+Schedule = Literal["constant", "linear", "known"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,8 @@ class Sampler:
         by: how sets are chosen: in random order, or by the confidence of what was drawn.
         guidance: w in null + w (conditional - null) on the logits of the codes; 1 is none.
         head_guidance: the same on the residual head; None takes `guidance`.
-        ramp: "linear" lets guidance grow from 1 at the first step to w at the last (VAR).
+        ramp: "linear" lets guidance grow from 1 at the first step to w at the last (VAR); "known" with the share of the
+            scale's positions that will be known after the step, of which one at least is held to be left (MAR).
         temperature: of the codes; 0 takes the likeliest.
         top_k: keep this many codes; 0 keeps all.
         top_p: keep the likeliest codes up to this probability.
@@ -29,6 +30,8 @@ class Sampler:
         solver: integrates the head from noise to residual.
         mix: temperature of a Gumbel-softmax mixture of codebook vectors in place of the drawn code's (HART's demo);
             0 paints the code's own vector.
+        mix_gain: of the logits that the mixture is made of.
+        mix_tells: what the residual head is told was painted: the mixture, or the drawn code's own vector.
     """
 
     sets: Annotated[int, Ge(1)] = 1
@@ -40,9 +43,11 @@ class Sampler:
     top_k: Annotated[int, Ge(0)] | tuple[int, ...] = 0
     top_p: Annotated[float, Gt(0), Le(1)] | tuple[float, ...] = 1.0
     head_steps: Annotated[int, Ge(0)] | tuple[int, ...] = 8
-    head_temperature: Annotated[float, Ge(0)] = 1.0
+    head_temperature: Annotated[float, Ge(0)] | tuple[float, ...] = 1.0
     solver: Solver = Euler()
-    mix: Annotated[float, Ge(0)] = 0.0
+    mix: Annotated[float, Ge(0)] | tuple[float, ...] = 0.0
+    mix_gain: Annotated[float, Gt(0)] | tuple[float, ...] = 1.0
+    mix_tells: Literal["mixture", "code"] = "mixture"
 
     def __post_init__(self) -> None:
         empty = [field.name for field in fields(self) if getattr(self, field.name) == ()]

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hybridgen.diffusion.solvers import Solver
-from hybridgen.samplers.sampler import Sampler
+from hybridgen.samplers.sampler import Sampler, Schedule
 
 Number = TypeVar("Number", int, float)
 
@@ -26,21 +26,25 @@ class Settled:
     head_temperature: float
     solver: Solver
     mix: float
+    mix_gain: float
+    mix_tells: Literal["mixture", "code"]
 
 
-def settle(sampler: Sampler, j: int, steps: int) -> Settled:
-    """The settings of step j of `steps`."""
+def settle(sampler: Sampler, j: int, steps: int, known: float = 1.0) -> Settled:
+    """The settings of step j of `steps`, after which a share `known` of its scale's positions is known."""
     head = sampler.guidance if sampler.head_guidance is None else sampler.head_guidance
     return Settled(
-        guidance=guidance_at(sampler.guidance, j, steps, sampler.ramp),
-        head_guidance=guidance_at(head, j, steps, sampler.ramp),
+        guidance=guidance_at(sampler.guidance, j, steps, sampler.ramp, known),
+        head_guidance=guidance_at(head, j, steps, sampler.ramp, known),
         temperature=at(sampler.temperature, j),
         top_k=at(sampler.top_k, j),
         top_p=at(sampler.top_p, j),
         head_steps=at(sampler.head_steps, j),
-        head_temperature=sampler.head_temperature,
+        head_temperature=at(sampler.head_temperature, j),
         solver=sampler.solver,
-        mix=sampler.mix,
+        mix=at(sampler.mix, j),
+        mix_gain=at(sampler.mix_gain, j),
+        mix_tells=sampler.mix_tells,
     )
 
 
@@ -51,9 +55,11 @@ def at(value: Number | Sequence[Number], j: int) -> Number:
     return value
 
 
-def guidance_at(value: float | Sequence[float], j: int, steps: int, ramp: Literal["constant", "linear"]) -> float:
-    """Guidance of step j of `steps`; "linear" grows from 1 at the first step to the full value at the last."""
+def guidance_at(value: float | Sequence[float], j: int, steps: int, ramp: Schedule, known: float = 1.0) -> float:
+    """Guidance of step j of `steps`: 1 where the ramp begins, the full value where it ends."""
     w = at(value, j)
+    if ramp == "known":
+        return 1.0 + (w - 1.0) * known
     if ramp == "constant" or steps == 1:
         return w
     return 1.0 + (w - 1.0) * j / (steps - 1)

@@ -6,17 +6,28 @@ import torch
 from hybridgen.backbones.causal import CausalBackbone
 from hybridgen.laws.backbones import BACKBONE_LAWS, generation_is_teacher_forcing, served, steps_see_only_the_past
 from hybridgen.laws.toy import CLASSES, plain, pyramid
-from tests.laws.tiny import TRANSFORMER, build, cards
+from tests.laws.tiny import MASKED, TRANSFORMER, build, cards
 
-SERVED = [(card, options, pyramid) for card, options in cards("backbone")] + [
-    ("causal", [*TRANSFORMER, *more], tokens)
-    for more, tokens in [
-        (["cross=true"], pyramid),
-        (["places=sincos", "levels=resolution", "qk_norm=true"], pyramid),
-        (["reads=vectors"], plain),
-        (["reads=codes", "places=sincos"], plain),
+SERVED = (
+    [(card, options, plain if card.startswith("masked") else pyramid) for card, options in cards("backbone")]
+    + [
+        ("causal", [*TRANSFORMER, *more], tokens)
+        for more, tokens in [
+            (["cross=true"], pyramid),
+            (["places=sincos", "levels=resolution", "qk_norm=true"], pyramid),
+            (["reads=vectors"], plain),
+            (["reads=codes", "places=sincos"], plain),
+        ]
     ]
-]
+    + [
+        ("masked", [*MASKED, *more], plain)
+        for more in [
+            ["mlp=gelu_erf", "encoder_width=16", "encoder_heads=2"],
+            ["sees=all", "reads=codes", "out_places=false"],
+            ["sees=all", "depth=0", "norm_places=false", "encoder_width=16", "encoder_heads=2"],
+        ]
+    ]
+)
 
 
 def made(card, options, tokens):

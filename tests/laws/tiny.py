@@ -25,6 +25,7 @@ SHARED = [*PYRAMID[:3], *MIRRORED, "phi_count=2"]
 TOKEN_NET = ["mlp_width=16", "depth=2"]
 GRID_NET = ["head_width=16", "depth=2", "heads=2"]
 TRANSFORMER = ["width=16", "depth=2", "heads=2", "mlp_ratio=2"]
+MASKED = [*TRANSFORMER, "encoder_width=12", "encoder_depth=1", "encoder_heads=3", "buffer=2"]
 
 TINY = {
     "tokenizer": {
@@ -41,17 +42,22 @@ TINY = {
         "vq16": ["vocab=11", "channels=3", *MIRRORED, "net.inner=5"],
         "vq8": ["vocab=11", "channels=3", *MIRRORED, "net.inner=5"],
     },
-    "conditioner": {"label": ["drop=0.5"], "none": []},
-    "order": {"last": [], "scales": []},
-    "backbone": {"causal": TRANSFORMER, "none": ["width=16"]},
+    "conditioner": {"label": ["drop=0.5"], "none": [], "text": ["features=4", "length=3", "drop=0.5"]},
+    "order": {"last": [], "scales": [], "sets": [], "sets_cosine": []},
+    "backbone": {"causal": TRANSFORMER, "masked": MASKED, "none": ["width=16"]}
+    | {f"masked_mar_{size}": [*MASKED, "dropout=0.0"] for size in "bhl"},
     "code_head": {"categorical": []},
     "residual_head": {
         "diffusion": TOKEN_NET,
+        "diffusion_hart": TOKEN_NET,
         "flow": TOKEN_NET,
         "grid_diffusion": GRID_NET,
+        "grid_diffusion_dit": GRID_NET,
         "grid_flow": GRID_NET,
-    },
-    "solver": {"ddim": [], "ddpm": [], "dpm++": [], "euler": [], "heun": []},
+        "grid_flow_sit": GRID_NET,
+    }
+    | {f"diffusion_mar_{size}": TOKEN_NET for size in "bhl"},
+    "solver": {"ddim": [], "ddpm": [], "dopri5": [], "dpm++": [], "euler": [], "heun": [], "sde": []},
 }
 STANDARD = {
     "tokenizer": "hybrid",

@@ -7,6 +7,7 @@ import torch
 
 from hybridgen.diffusion.path import COSINE, LINEAR, LINEAR_BETAS, Path
 from hybridgen.diffusion.solvers import DDIM, DDPM, DPMpp, Euler, Heun, Solver
+from hybridgen.diffusion.spacing import EVEN
 from hybridgen.laws.solvers import gaussian, output_deviation
 from hybridgen.nn.draws import keyed
 
@@ -40,7 +41,7 @@ class Narrow(Path):
     def sigma(self, t):
         return _root(20 * t - 10)
 
-    def times(self, steps):
+    def times(self, steps, spacing=EVEN):
         return torch.linspace(1, 0, steps + 1, dtype=torch.float64)
 
 

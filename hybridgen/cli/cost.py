@@ -1,0 +1,51 @@
+"""`hybridgen cost`: what drawing a picture with an experiment costs, on a machine that need not hold it."""
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from hybridgen.cli import VERBS
+
+SUMMARY = VERBS["cost"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments that say which experiment."""
+    parser.add_argument("experiment", metavar="EXPERIMENT", help="a name from `hybridgen list`, or a .yaml file")
+    parser.add_argument("overrides", metavar="key=value", nargs="*", help="such as sampler.sets=64")
+    parser.add_argument("--registry", metavar="DIR", type=Path, action="append", default=[], help="more cards or parts")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Walks the sampling loop on tensors without memory, prints what it counted."""
+    from hybridgen.config import compose
+
+    composed = compose(args.experiment, args.overrides, args.registry)
+    from hybridgen.evaluation.sampling_cost import sampling_cost
+
+    found = sampling_cost(composed)
+    if args.json:
+        print(json.dumps(asdict(found), indent=1))
+        return 0
+    print(
+        f"{composed.name}: one picture in {found.turns} turns, {found.evaluations} evaluations of the residual head\n"
+    )
+    print(f"  {'part':16} {'parameters':>16} {'MACs, one row':>20} {'MACs, guided':>20}")
+    for part in {**found.parameters, **found.macs}:
+        if part != "total":
+            _line(part, found.parameters.get(part, 0), found.macs.get(part, 0), found.guided.get(part, 0))
+    _line("total", found.parameters["total"], found.macs["total"], found.guided["total"])
+    print(f"\n  keys and values of a row   {_size(found.cache)} in float32, half of it in bfloat16")
+    held = ", ".join(f"{name} {_size(count)}" for name, count in found.peak.items() if name != "total")
+    print(f"  held at once, estimated    {_size(found.peak['total'])} in float32 ({held})")
+    return 0
+
+
+def _line(part: str, parameters: int, row: int, guided: int) -> None:
+    print(f"  {part:16} {parameters:>16,} {row:>20,} {guided:>20,}")
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.2f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"

@@ -1,0 +1,59 @@
+"""Names that the next-scale transformers of VAR and HART share: HART's code was written over VAR's."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from hybridgen.published.keymap import Ignore, Join, Move, Split
+
+Rule = Move | Join | Split | Ignore
+
+# Theirs: gates, scales, shifts, of attention and MLP in turn. Ours: shift, scale, gate of attention, then of the MLP.
+_SIX = (4, 2, 0, 5, 3, 1)
+
+
+def reordered(order: Sequence[int]) -> Callable[[Tensor], Tensor]:
+    """Equal parts along the first axis, in another order."""
+
+    def change(value: Tensor) -> Tensor:
+        parts = value.chunk(len(order))
+        return torch.cat([parts[i] for i in order])
+
+    return change
+
+
+def side_by_side(*parts: Tensor) -> Tensor:
+    """Several matrices as one, along the outputs."""
+    return torch.cat(parts)
+
+
+def by_scale(table: Tensor, levels: Tensor) -> list[Tensor]:
+    """The rows (1, L, D) of one table, scale by scale; `levels` (1, L) says which scale each belongs to."""
+    return [part.clone() for part in table[0].split(levels[0].bincount().tolist())]
+
+
+def scale_rules(qkv: str) -> list[Rule]:
+    """All but the norms, the MLPs and the condition; `qkv`: how queries, keys and values together are called."""
+    block, ours = r"blocks\.(\d+)\.", r"backbone.blocks.\1."
+    return [
+        Move(r"word_embed\.(weight|bias)", r"backbone.inp.\1"),
+        Split(r"pos_1LC", ["lvl_1L"], "backbone.places.tables.{}", by_scale),
+        Move(r"lvl_embed\.weight", "backbone.places.levels"),
+        Move(block + r"ada_lin\.1\.(weight|bias)", ours + r"modulation.linear.\2", reordered(_SIX)),
+        Move(block + qkv + r"\.weight", ours + "attention.project.weight"),
+        Join(block + r"attn\.q_bias", [r"blocks.\1.attn.v_bias"], ours + "attention.bias", lambda q, v: torch.stack([q, v])),
+        Move(block + r"attn\.scale_mul_1H11", ours + "attention.log_scale", lambda scale: scale[0]),
+        Move(block + r"attn\.proj\.(weight|bias)", ours + r"attention.out.\2"),
+        Move(block + r"ffn\.fc1\.(weight|bias)", ours + r"mlp.0.\2"),
+        Move(block + r"ffn\.fc2\.(weight|bias)", ours + r"mlp.2.\2"),
+        Move(r"head_nm\.ada_lin\.1\.(weight|bias)", r"code_head.modulation.linear.\1", reordered((1, 0))),
+        Move(r"head\.(weight|bias)", r"code_head.out.\1"),
+        Ignore(block + r"attn\.zero_k_bias", "keys have no bias; it is written down as zeros"),
+        Ignore(r"attn_bias_for_masking|lvl_1L", "who sees whom, and at which scale a position stands: both follow"),
+    ]  # fmt: skip
+
+
+def table(six: Tensor) -> Tensor:
+    """A table of six modulations (..., 6, D) in our order."""
+    return six.reshape(6, -1)[list(_SIX)]
