@@ -1,7 +1,8 @@
 """Parts from cards, in the order in which data flows through them: read this to see how everything hangs together.
 
 A part names before its `*` what it takes from its neighbours. What they offer: `data` (shape and classes of the data
-set), `classes` (how many), `tokens` (what the tokenizer makes), `width` (of the hidden vectors).
+set), `classes` (how many), `tokens` (what the tokenizer makes), `width` (of the hidden vectors; for the conditioner: of
+the condition), `condition_width`.
 """
 
 from collections.abc import Mapping
@@ -33,7 +34,7 @@ def assemble_model(composed: Composed, data: DataSpec) -> HybridModel:
     order = assemble_part(composed, "model.order", offered)
     backbone = assemble_part(composed, "model.backbone", offered)
     conditioner = assemble_part(composed, "model.conditioner", {**offered, "width": backbone.condition_width})
-    offered["width"] = backbone.width
+    offered |= {"width": backbone.width, "condition_width": backbone.condition_width}
     code_head = assemble_part(composed, "model.code_head", offered)
     residual_head = assemble_part(composed, "model.residual_head", offered)
     parts = (tokenizer, conditioner, order, backbone, code_head, residual_head)
@@ -90,7 +91,7 @@ def _settings(composed: Composed, path: str) -> dict[str, Any]:
     return {name: as_tuple(value) for name, value in composed.node(path).items() if name not in below}
 
 
-def _placed(composed: Composed, path: str, cls: Any, *args: Any, **kwargs: Any) -> Any:
+def _placed(composed: Composed, path: str, cls: Any, /, *args: Any, **kwargs: Any) -> Any:
     try:
         return cls(*args, **kwargs)
     except UserError as error:

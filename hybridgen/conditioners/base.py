@@ -13,9 +13,13 @@ from hybridgen.types import Condition
 class Conditioner(nn.Module, ABC):
     """Turns a batch into a condition and knows what asking for nothing looks like."""
 
+    text_features: int = 0  # F of a language model's vectors, where it reads any
+    length: int = 0  # P, how many of them
+
     @abstractmethod
     def forward(self, batch: Mapping[str, Any], rng: Draws | None) -> Condition:
         """The condition of `batch` (B rows), with its null. `rng` given: training, some rows become the null.
 
-        `batch["label"]` is (B,) int64; other conditioners read other keys.
+        `batch["label"]` is (B,) int64. Where there are `text_features`, `batch["text"]` is (B, P, F) and
+        `batch["text_mask"]` (B, P), True where a token is.
         """

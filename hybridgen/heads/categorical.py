@@ -26,7 +26,8 @@ class CategoricalHead(CodeHead):
 
     Args:
         tokens: what the tokenizer offers; gives V.
-        width: D, width of the hidden vectors and of the condition.
+        width: D, width of the hidden vectors.
+        condition_width: of the condition; None: the same.
         modulated: the norm before the logits is shifted and scaled by the condition.
         pool: the condition as one vector for that.
         norm: kind of that norm.
@@ -39,10 +40,11 @@ class CategoricalHead(CodeHead):
 
     uniforms = 1
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - options of a card
         self,
         tokens: TokenSpec,
         width: int,
+        condition_width: int | None = None,
         *,
         modulated: bool = True,
         pool: PoolKind = "given",
@@ -61,7 +63,7 @@ class CategoricalHead(CodeHead):
             )
         self.pool, self.label_smoothing = pool, label_smoothing
         self.norm = make_norm(norm, width, norm_eps, norm_gain or not modulated)
-        self.modulation = Modulation(width, width, 2) if modulated else None
+        self.modulation = Modulation(condition_width or width, width, 2) if modulated else None
         self.out = nn.Linear(width, tokens.vocab, bias=bias)
         with torch.no_grad():
             self.out.weight.mul_(first_gain)

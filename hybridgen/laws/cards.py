@@ -130,7 +130,8 @@ def _arguments(slot: str, build: Build, dims: int) -> tuple[Any, ...]:
 def _built(build: Build, dims: int, tokens: TokenSpec) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return build({"data": data(dims), "classes": CLASSES, "tokens": tokens, "width": _WIDTH})
+        widths = {"width": _WIDTH, "condition_width": _WIDTH}
+        return build({"data": data(dims), "classes": CLASSES, "tokens": tokens, **widths})
 
 
 def _tried(law: Callable[..., None], arguments: tuple[Any, ...]) -> str:

@@ -52,7 +52,7 @@ def dropped_rows_are_the_null(conditioner: Conditioner, classes: int, width: int
     """In training a row is its own condition or, to the bit, the null; and as many are as the share `drop` says."""
     conditioner, labels = shaken(conditioner), _labels(classes, _MANY)
     with torch.no_grad():
-        trained = conditioner({"label": labels}, Draws("law"))
+        trained = conditioner(_batch(conditioner, labels), Draws("law"))
     given = _told(conditioner, labels)
     assert given.null is not None, "guidance needs a null"
     null = (trained.pooled() == given.null.pooled()).all(1)
@@ -69,7 +69,7 @@ def condition_gradients_reach_all(conditioner: Conditioner, classes: int, width:
     target = torch.randn(100, width, generator=keyed("target"))
 
     def loss(step: int) -> Tensor:
-        given = conditioner({"label": labels}, Draws("law", step))
+        given = conditioner(_batch(conditioner, labels), Draws("law", step))
         aims = [target[:, None] if x.dim() == 3 else target for x in _vectors(given)]
         return torch.stack([(x - y).square().mean() for x, y in zip(_vectors(given), aims, strict=True)]).sum()
 
@@ -81,7 +81,7 @@ def conditioner_leaves_all_else_alone(conditioner: Conditioner, classes: int, wi
     """No global generator is moved and no label changed; the same key drops the same rows."""
     labels = _labels(classes)
     with unchanged(labels), torch.no_grad():
-        one, two = (conditioner({"label": labels}, Draws("law")).pooled() for _ in range(2))
+        one, two = (conditioner(_batch(conditioner, labels), Draws("law")).pooled() for _ in range(2))
     assert torch.equal(one, two)
 
 
@@ -97,7 +97,17 @@ def _labels(classes: int, rows: int = _ROWS) -> Tensor:
 
 def _told(conditioner: Conditioner, labels: Tensor) -> Condition:
     with torch.no_grad():
-        return conditioner({"label": labels}, None)
+        return conditioner(_batch(conditioner, labels), None)
+
+
+def _batch(conditioner: Conditioner, labels: Tensor) -> dict[str, Tensor]:
+    """Labels, and texts that differ as they do."""
+    batch = {"label": labels}
+    if conditioner.text_features:
+        shape = (conditioner.length, conditioner.text_features)
+        texts = torch.stack([torch.randn(shape, generator=keyed("text", i)) for i in range(int(labels.max()) + 1)])
+        batch |= {"text": texts[labels], "text_mask": torch.ones(len(labels), shape[0], dtype=torch.bool)}
+    return batch
 
 
 def _vectors(given: Condition) -> list[Tensor]:

@@ -4,15 +4,18 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from hybridgen.published import dit, kl16, llamagen_vq, multiscale_vq, sd_vae
+from hybridgen.published import dit, kl16, llamagen, llamagen_vq, mar, multiscale_vq, sd_vae, var
 from hybridgen.published.keymap import KeyMap
 
 FAMILIES: Sequence[KeyMap] = (
-    dit.KEYS,
     multiscale_vq.KEYS,
     kl16.KEYS,
     *llamagen_vq.KEYS,
     sd_vae.KEYS,
+    var.KEYS,
+    llamagen.KEYS,
+    mar.KEYS,
+    dit.KEYS,
 )
 PREFIXES = ("", "vae.")  # of a whole tokenizer inside a file of several things
 

@@ -23,6 +23,11 @@ def reordered(order: Sequence[int]) -> Callable[[Tensor], Tensor]:
     return change
 
 
+def side_by_side(*parts: Tensor) -> Tensor:
+    """Several matrices as one, along the outputs."""
+    return torch.cat(parts)
+
+
 def by_scale(table: Tensor, levels: Tensor) -> list[Tensor]:
     """The rows (1, L, D) of one table, scale by scale; `levels` (1, L) says which scale each belongs to."""
     return [part.clone() for part in table[0].split(levels[0].bincount().tolist())]

@@ -9,7 +9,13 @@ from tests.laws.tiny import build, cards
 
 @pytest.mark.parametrize("law", CONDITIONER_LAWS, ids=lambda law: law.__name__)
 @pytest.mark.parametrize(
-    ("card", "options"), [*cards("conditioner"), ("label", ["drop=0.1"]), ("label", ["drop=1"])], ids=str
+    ("card", "options"),
+    [
+        *cards("conditioner"),
+        *(("label", options) for options in (["drop=0.1"], ["drop=1"], ["null_is=row", "drop=0.5"])),
+        ("text", ["features=4", "length=3", "drop=0.5", "norm=rms", "project=mlp", "null_is=random"]),
+    ],
+    ids=str,
 )
 def test_law(card, options, law):
     torch.manual_seed(0)

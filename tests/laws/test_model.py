@@ -28,6 +28,7 @@ SETS = Sampler(sets=3, guidance=2.0, ramp="linear", head_steps=2, top_k=7, top_p
 PLAIN = Sampler(head_steps=2)
 CODES = ["residual_head=null", "tokenizer=pyramid"]
 ALL_AT_ONCE = ["order=last", "backbone=none", "code_head=null", "join=hidden"]
+GUESSES = ["backbone.sees=all", "backbone.reads=codes", "backbone.embeds=false", "code_head.modulated=false"]
 NO_CODES = ["code_head=null", "join=hidden"]
 MODELS = {
     "hybrid": ([], GUIDED, 2),
@@ -61,6 +62,17 @@ MODELS = {
     ),
     "continuous, codes of what was read": (
         ["tokenizer=discrete", "order.patch=[1, 4]", "backbone.reads=codes"], PLAIN, 2,
+    ),
+    "continuous, in random sets": (
+        [*NO_CODES, "tokenizer=patch", "order=sets", "backbone=masked", "residual_head=diffusion"],
+        Sampler(sets=3, ramp="known", guidance=2.0, solver=DDPM(), head_steps=2), 2,
+    ),
+    "codes, the surest first": (
+        [*CODES[:1], "tokenizer=discrete", "order=sets_cosine", "backbone=masked", *GUESSES],
+        Sampler(sets=4, by="confidence", guidance=2.0), 2,
+    ),
+    "codes and residual, in random sets": (
+        ["tokenizer=discrete", "order=sets", "backbone=masked", "backbone.dropout=0.1"], SETS, 3,
     ),
 }  # fmt: skip
 

@@ -42,9 +42,10 @@ TINY = {
         "vq16": ["vocab=11", "channels=3", *MIRRORED, "net.inner=5"],
         "vq8": ["vocab=11", "channels=3", *MIRRORED, "net.inner=5"],
     },
-    "conditioner": {"label": ["drop=0.5"], "none": []},
+    "conditioner": {"label": ["drop=0.5"], "none": [], "text": ["features=4", "length=3", "drop=0.5"]},
     "order": {"last": [], "scales": [], "sets": [], "sets_cosine": []},
-    "backbone": {"causal": TRANSFORMER, "masked": MASKED, "none": ["width=16"]},
+    "backbone": {"causal": TRANSFORMER, "masked": MASKED, "none": ["width=16"]}
+    | {f"masked_mar_{size}": [*MASKED, "dropout=0.0"] for size in "bhl"},
     "code_head": {"categorical": []},
     "residual_head": {
         "diffusion": TOKEN_NET,
@@ -54,7 +55,8 @@ TINY = {
         "grid_diffusion_dit": GRID_NET,
         "grid_flow": GRID_NET,
         "grid_flow_sit": GRID_NET,
-    },
+    }
+    | {f"diffusion_mar_{size}": TOKEN_NET for size in "bhl"},
     "solver": {"ddim": [], "ddpm": [], "dopri5": [], "dpm++": [], "euler": [], "heun": [], "sde": []},
 }
 STANDARD = {

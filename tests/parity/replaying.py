@@ -2,8 +2,9 @@
 
 import torch
 
-from hybridgen.assemble import assemble_sampler
+from hybridgen.assemble import assemble_data, assemble_model, assemble_sampler
 from hybridgen.config import compose
+from hybridgen.published.families import recognise
 from hybridgen.published.importer import filled, match
 from hybridgen.samplers.noise import Noise
 
@@ -55,3 +56,17 @@ class Forced:
 
     def __exit__(self, *_):
         del self.head.draw
+
+
+def generator(case):
+    """The model of a case's experiment with the official weights of its generator; the tokenizer is as it was built."""
+    composed = compose(case.experiment(), [])
+    torch.manual_seed(0)
+    model = assemble_model(composed, assemble_data(composed).spec)
+    family, named = recognise(case.weights)
+    mapped = family.apply(named)
+    absent, unexpected = model.load_state_dict(mapped.tensors, strict=False)
+    assert not unexpected
+    assert not mapped.unknown
+    assert all(name.startswith("tokenizer.") for name in absent), absent
+    return model.eval()

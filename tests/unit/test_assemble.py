@@ -70,7 +70,7 @@ def test_an_unknown_neighbour_is_told(own_head):
     with pytest.raises(UserError) as caught:
         assemble_model(compose(path, SMALL), DATA)
     assert f"{path}:3: model.residual_head: ./part.py:Mine asks for 'weather'" in str(caught.value)
-    assert "known: classes, data, tokens, width" in str(caught.value)
+    assert "known: classes, condition_width, data, tokens, width" in str(caught.value)
 
 
 def test_misfit_neighbours_name_the_place():
