@@ -31,8 +31,7 @@ RESIDUAL = {
     "grid flow patches": (GridFlowHead, {**GRID, "patch": 2, "places": "kept", "unread": True, "clock": "data"}),
     "grid flow circle": (GridFlowHead, {**GRID, "curve": "circle", "guided_channels": 2}),
     "grid flow vp": (GridFlowHead, {**GRID, **EPS, "curve": "vp", "span": (1e-3, 1.0)}),
-    "grid flow line eps": (GridFlowHead, {**GRID, **EPS, "weight": "likelihood", "span": (0.1, 0.9)}),
-    "grid diffusion patches": (GridDiffusionHead, {**GRID, "patch": 2, "guided_channels": 2}),
+    "grid diffusion patches": (GridDiffusionHead, {**GRID, "patch": 2, "guided_channels": 2, "mlp_ratio": 2.0}),
     "grid diffusion": (GridDiffusionHead, GRID),
 }
 
@@ -75,9 +74,15 @@ def test_residual_law_of_a_plain_condition(kind, law):
             ),
             "kept for the grid",
         ),
+        (
+            lambda: stirred(GridFlowHead(tokens(), WIDTH, **GRID, **EPS)).draw(
+                torch.zeros(1, 1, WIDTH), (6,), torch.zeros(1, 1, 6, 3), Heun(), 2
+            ),
+            "set start of the solver below 1",
+        ),
     ],
 )
-def test_grids_that_do_not_fit_are_user_errors(call, message):
+def test_what_does_not_fit_is_a_user_error(call, message):
     with pytest.raises(UserError, match=message):
         call()
 
