@@ -72,7 +72,7 @@ class GridDiffusionHead(ResidualHead):
             path=table(schedule), prediction=prediction, learned_variance=learned_variance, clip=clip,
             likelihood=likelihood,
         )  # fmt: skip
-        layout = Layout(grid=tokens.grid, patch=patch, places=places, told=told, mlp_ratio=mlp_ratio)
+        layout = Layout(grid=tokens.grid, mlp_ratio=mlp_ratio, patch=patch, places=places, told=told)
         outputs = self.objective.outputs(self.channels)
         self.net = GridNet(self.channels, outputs, width, head_width, depth, heads, layout)
         mean, std = denoise.first_scale(self.channels, normalise, constant)

@@ -28,10 +28,11 @@ Told = Literal["embedded", "plain"]
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """How a grid and its condition enter the network.
+    """How a grid and its condition enter the network, and how wide its blocks are inside.
 
     Args:
         grid: the finest grid, that of kept positions.
+        mlp_ratio: width inside a block's MLP, in units of the stream's.
         patch: side of the patches that are one position of the transformer.
         places: sines and cosines of each position: "computed" for whatever grid, or "kept" with the weights, frozen,
             for the finest grid alone.
@@ -41,6 +42,7 @@ class Layout:
     """
 
     grid: Grid
+    mlp_ratio: float = 4.0
     patch: int = 1
     places: Places = "computed"
     told: Told = "embedded"
