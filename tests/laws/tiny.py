@@ -45,7 +45,7 @@ TINY = {
     "conditioner": {"label": ["drop=0.5"], "none": [], "text": ["features=4", "length=3", "drop=0.5"]},
     "order": {"last": [], "scales": [], "sets": [], "sets_cosine": []},
     "backbone": {"causal": TRANSFORMER, "masked": MASKED, "none": ["width=16"]}
-    | dict.fromkeys(["masked_mar_b", "masked_mar_h", "masked_mar_l"], [*MASKED, "dropout=0.0"]),
+    | {f"masked_mar_{size}": [*MASKED, "dropout=0.0"] for size in "bhl"},
     "code_head": {"categorical": []},
     "residual_head": {
         "diffusion": TOKEN_NET,

@@ -15,7 +15,7 @@ from hybridgen.published.importer import filled, match
 from hybridgen.samplers.noise import Noise
 from hybridgen.samplers.sampler import Sampler
 from hybridgen.samplers.schedules import settle
-from hybridgen.types import Condition, Due, Tokens
+from hybridgen.types import Condition, Due
 
 GENERATIONS = {
     "gen_linear": Sampler(sets=5, ramp="known", guidance=3.0, head_steps=10, solver=DDPM()),
