@@ -79,7 +79,7 @@ CIRCLE = Circle()
 VARIANCE_PRESERVING = Exponential()
 
 
-def curve(name: CurveName) -> Curve:
+def named(name: CurveName) -> Curve:
     """The path that an option names."""
     return {"line": LINEAR, "circle": CIRCLE, "vp": VARIANCE_PRESERVING}[name]
 

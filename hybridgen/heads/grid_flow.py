@@ -3,7 +3,8 @@
 A transformer over the step's grid, given the backbone's hidden vectors; without a backbone, the whole generator.
 
 Sources: FlowAR (arXiv:2412.15205), section 3.3, for a flow over each scale; SiT (arXiv:2401.08740) for the same without
-a backbone; flow matching (arXiv:2210.02747), eq. 20-23 with sigma_min = 0, for the loss on the line; for curves SiT, section 2.
+a backbone, and section 2 for curves; flow matching (arXiv:2210.02747), eq. 20-23 with sigma_min = 0, for the loss on
+the line.
 """
 
 from typing import Annotated, Literal
@@ -12,7 +13,7 @@ from annotated_types import Ge, Gt
 from jaxtyping import Float
 from torch import Tensor
 
-from hybridgen.diffusion.curves import curve
+from hybridgen.diffusion.curves import named
 from hybridgen.diffusion.objectives import FlowMatching
 from hybridgen.diffusion.solvers import Solver
 from hybridgen.heads import denoise
@@ -39,7 +40,7 @@ class GridFlowHead(ResidualHead):
         guided_channels: guidance acts on so many of the first channels, and the rest are the conditional half's;
             0: on all.
         clock: the network's own time: 1000 t - 1 ("entry"); or 1 - t ("data"), by which its velocity is taken, too.
-        path: from r to noise: the line, a quarter of a circle, or a variance-preserving diffusion.
+        curve: from r to noise: the line, a quarter of a circle, or a variance-preserving diffusion.
         prediction: "velocity": dx/dt; "eps": the noise; "score": -noise / sigma. The last two are finite inside the
             line and the circle alone: see `span`, and `start` and `stop` of a solver.
         weight: of the squared error of "eps" and "score": none, that of the velocity, or of the likelihood.
@@ -60,7 +61,7 @@ class GridFlowHead(ResidualHead):
         depth: Annotated[int, Ge(1)] = 4, heads: Annotated[int, Ge(1)] = 4, patch: Annotated[int, Ge(1)] = 1,
         places: Literal["computed", "kept"] = "computed", told: Literal["embedded", "plain"] = "embedded",
         guided_channels: Annotated[int, Ge(0)] = 0,
-        clock: Literal["entry", "data"] = "entry", path: Literal["line", "circle", "vp"] = "line",
+        clock: Literal["entry", "data"] = "entry", curve: Literal["line", "circle", "vp"] = "line",
         prediction: Literal["velocity", "eps", "score"] = "velocity",
         weight: Literal["none", "velocity", "likelihood"] = "none",
         times: Literal["uniform", "logit_normal"] = "logit_normal", span: tuple[float, float] = (0.0, 1.0),
@@ -70,7 +71,7 @@ class GridFlowHead(ResidualHead):
         super().__init__()
         self.channels, self.normalise, self.guided_channels = tokens.channels, normalise, guided_channels
         self.objective = FlowMatching(
-            times=times, path=curve(path), prediction=prediction, weight=weight, span=span, unread=unread,
+            times=times, path=named(curve), prediction=prediction, weight=weight, span=span, unread=unread,
             toward="data" if clock == "data" else "noise",
         )  # fmt: skip
         layout = Layout(grid=tokens.grid, patch=patch, places=places, told=told, clock=clock)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hybridgen.diffusion.curves import CIRCLE, VARIANCE_PRESERVING, curve
+from hybridgen.diffusion.curves import CIRCLE, VARIANCE_PRESERVING, named
 from hybridgen.diffusion.dopri5 import Dopri5
 from hybridgen.diffusion.path import COSINE, LINEAR, LINEAR_BETAS, forward_rate
 from hybridgen.diffusion.sde import SDE
@@ -21,7 +21,7 @@ every_curve = pytest.mark.parametrize("path", CURVES.values(), ids=CURVES.keys()
 def test_ends_and_slopes(path):
     assert (path.alpha(0.0), path.sigma(0.0)) == (1, 0)
     assert path.alpha(1.0) < 0.01 < 0.99 < path.sigma(1.0)
-    assert [name for name in CURVES if curve(name) is path] == [name for name in CURVES if CURVES[name] is path]
+    assert [name for name in CURVES if named(name) is path] == [name for name in CURVES if CURVES[name] is path]
     t = torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64, requires_grad=True)
     for share, slope in zip((path.alpha, path.sigma), path.slopes(t), strict=True):
         (expected,) = torch.autograd.grad(share(t).sum(), t)
