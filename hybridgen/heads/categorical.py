@@ -40,7 +40,7 @@ class CategoricalHead(CodeHead):
 
     uniforms = 1
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - options of a card
         self,
         tokens: TokenSpec,
         width: int,

@@ -1,4 +1,4 @@
-"""MAR (LTH14/mar): the generator. Its trainer keeps averaged weights under `model_ema`; the tokenizer is a file apart."""
+"""MAR (LTH14/mar): the generator. Averaged weights lie under `model_ema`; the tokenizer is a file apart."""
 
 from hybridgen.published.keymap import KeyMap, Move
 from hybridgen.published.token_head import token_head

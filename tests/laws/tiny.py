@@ -56,7 +56,7 @@ TINY = {
         "grid_flow": GRID_NET,
         "grid_flow_sit": GRID_NET,
     }
-    | dict.fromkeys(["diffusion_mar_b", "diffusion_mar_h", "diffusion_mar_l"], TOKEN_NET),
+    | {f"diffusion_mar_{size}": TOKEN_NET for size in "bhl"},
     "solver": {"ddim": [], "ddpm": [], "dopri5": [], "dpm++": [], "euler": [], "heun": [], "sde": []},
 }
 STANDARD = {

@@ -1,4 +1,4 @@
-"""The tiny MAR, its weights imported into our parts: training pass, evaluation pass, head, and generation set by set."""
+"""The tiny MAR, its weights imported: a pass in training and in evaluation, the head, and every set drawn."""
 
 from math import ceil
 
@@ -179,6 +179,7 @@ SWITCHED = {
     "model.residual_head.schedule=linear": "train.rows.mse",
     "model.residual_head.clip=1.0": "head.sample10.cfg1",
     "model.residual_head.prediction=v": "head.sample10.cfg1",
+    "model.residual_head.likelihood=density": "train.rows.vb",
     "model.residual_head.normalise=constant": "gen_nocfg.latent",
 }
 
