@@ -55,7 +55,9 @@ class NormedNetwork(Network):
 
     def __post_init__(self) -> None:
         levels, mirrored = len(self.multipliers), self.decoder_multipliers or self.multipliers
-        if not levels or len(mirrored) != levels:
+        if not levels:
+            raise UserError("multipliers: at least one level is needed")
+        if len(mirrored) != levels:
             raise UserError(f"decoder_multipliers: {len(mirrored)} levels, but the encoder has {levels}")
         for multiplier in (1, *self.multipliers, *mirrored):
             if multiplier < 1 or self.base * multiplier % self.groups:

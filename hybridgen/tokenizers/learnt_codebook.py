@@ -20,7 +20,8 @@ class LearntCodebook(nn.Module):
     def __init__(self, vocab: int, channels: int, normalise: bool) -> None:
         super().__init__()
         self.normalise = normalise
-        self.weight = nn.Parameter(torch.empty(vocab, channels).uniform_(-1 / vocab, 1 / vocab))
+        self.weight = nn.Parameter(torch.empty(vocab, channels))
+        nn.init.uniform_(self.weight, -1 / vocab, 1 / vocab)
 
     @property
     def vectors(self) -> Float[Tensor, "V C"]:

@@ -38,3 +38,8 @@ def perplexity(codes: Int[Tensor, "*any"], vocab: int) -> float:
     """How many codes are in use: exp of the entropy of their frequencies."""
     share = torch.bincount(codes.flatten(), minlength=vocab).double() / codes.numel()
     return torch.exp(-(share * share.clamp_min(1e-12).log()).sum()).item()
+
+
+def used_share(codes: Int[Tensor, "*any"], vocab: int) -> float:
+    """The share of the codebook that occurs at all."""
+    return codes.unique().numel() / vocab

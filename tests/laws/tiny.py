@@ -17,7 +17,7 @@ ONE_SCALE = ["scales=[]", *PYRAMID[1:]]
 NORMED = [
     f"net.{option}"
     for option in (
-        "base=4", "multipliers=[1,2]", "groups=2", "encoder_blocks=1", "decoder_blocks=2", "encoder_attention=[1]",
+        "base=4", "multipliers=[1,2]", "groups=1", "encoder_blocks=1", "decoder_blocks=1", "encoder_attention=[1]",
     )
 ]  # fmt: skip
 MIRRORED = [*NORMED, "net.decoder_attention=[1]"]
