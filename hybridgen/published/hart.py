@@ -15,7 +15,10 @@ KEYS = KeyMap(
         Move(r"lvl_embed\.mlp\.(\d)\.(weight|bias)", r"backbone.places.level_net.\1.\2"),
         Move(_BLOCK + r"scale_shift_table", _OURS + "modulation.table", table),
         Move(_BLOCK + r"ln_wo_grad\.weight", _OURS + "norm_attention.weight"),
-        Join(_BLOCK + r"ffn\.gate_proj\.weight", [r"blocks.\1.ffn.up_proj.weight"], _OURS + "mlp.gate_and_up.weight", side_by_side),
+        Join(
+            _BLOCK + r"ffn\.gate_proj\.weight", [r"blocks.\1.ffn.up_proj.weight"],
+            _OURS + "mlp.gate_and_up.weight", side_by_side,
+        ),
         Move(_BLOCK + r"ffn\.down_proj\.weight", _OURS + "mlp.out.weight"),
         Move(r"head_nm\.ln_wo_grad\.weight", "code_head.norm.weight"),
         Move(r"decoder_norm\.weight", "join.norm.weight"),
