@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from hybridgen.published import dit, kl16, llamagen, llamagen_vq, mar, multiscale_vq, sd_vae, var
+from hybridgen.published import dit, hart, kl16, llamagen, llamagen_vq, mar, multiscale_vq, sd_vae, var
 from hybridgen.published.keymap import KeyMap
 
 FAMILIES: Sequence[KeyMap] = (
@@ -13,6 +13,7 @@ FAMILIES: Sequence[KeyMap] = (
     *llamagen_vq.KEYS,
     sd_vae.KEYS,
     var.KEYS,
+    hart.KEYS,
     llamagen.KEYS,
     mar.KEYS,
     dit.KEYS,

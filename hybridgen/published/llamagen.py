@@ -16,7 +16,10 @@ KEYS = KeyMap(
         Move(r"tok_embeddings\.weight", "backbone.table.weight"),
         Move(_LAYER + r"attention\.wqkv\.weight", _OURS + "attention.project.weight"),
         Move(_LAYER + r"attention\.wo\.weight", _OURS + "attention.out.weight"),
-        Join(_LAYER + r"feed_forward\.w1\.weight", [r"layers.\1.feed_forward.w3.weight"], _OURS + "mlp.gate_and_up.weight", side_by_side),
+        Join(
+            _LAYER + r"feed_forward\.w1\.weight", [r"layers.\1.feed_forward.w3.weight"],
+            _OURS + "mlp.gate_and_up.weight", side_by_side,
+        ),
         Move(_LAYER + r"feed_forward\.w2\.weight", _OURS + "mlp.out.weight"),
         Move(_LAYER + r"attention_norm\.weight", _OURS + "norm_attention.weight"),
         Move(_LAYER + r"ffn_norm\.weight", _OURS + "norm_mlp.weight"),

@@ -28,6 +28,11 @@ def side_by_side(*parts: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
+def stacked(*parts: Tensor) -> Tensor:
+    """Several vectors as the rows of one table."""
+    return torch.stack(parts)
+
+
 def by_scale(table: Tensor, levels: Tensor) -> list[Tensor]:
     """The rows (1, L, D) of one table, scale by scale; `levels` (1, L) says which scale each belongs to."""
     return [part.clone() for part in table[0].split(levels[0].bincount().tolist())]
@@ -42,7 +47,7 @@ def scale_rules(qkv: str) -> list[Rule]:
         Move(r"lvl_embed\.weight", "backbone.places.levels"),
         Move(block + r"ada_lin\.1\.(weight|bias)", ours + r"modulation.linear.\2", reordered(_SIX)),
         Move(block + qkv + r"\.weight", ours + "attention.project.weight"),
-        Join(block + r"attn\.q_bias", [r"blocks.\1.attn.v_bias"], ours + "attention.bias", lambda q, v: torch.stack([q, v])),
+        Join(block + r"attn\.q_bias", [r"blocks.\1.attn.v_bias"], ours + "attention.bias", stacked),
         Move(block + r"attn\.scale_mul_1H11", ours + "attention.log_scale", lambda scale: scale[0]),
         Move(block + r"attn\.proj\.(weight|bias)", ours + r"attention.out.\2"),
         Move(block + r"ffn\.fc1\.(weight|bias)", ours + r"mlp.0.\2"),

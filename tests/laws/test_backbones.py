@@ -8,6 +8,17 @@ from hybridgen.laws.backbones import BACKBONE_LAWS, generation_is_teacher_forcin
 from hybridgen.laws.toy import CLASSES, plain, pyramid
 from tests.laws.tiny import MASKED, TRANSFORMER, build, cards
 
+POOLED = [
+    "places=none",
+    "modulation=pooled",
+    "pool=mean",
+    "norm=rms",
+    "norm_gain=true",
+    "one_norm=true",
+    "qk_norm=true",
+]
+TURNED = ["rotary=interleaved", "rotates=read", "coordinates=index", "prefix_rotary=zero", "prefix_sees=past"]
+BARE = ["places=none", "levels=none", "modulation=none", "norm=rms", "mlp=swiglu", "biases=none"]
 SERVED = (
     [(card, options, plain if card.startswith("masked") else pyramid) for card, options in cards("backbone")]
     + [
@@ -17,6 +28,16 @@ SERVED = (
             (["places=sincos", "levels=resolution", "qk_norm=true"], pyramid),
             (["reads=vectors"], plain),
             (["reads=codes", "places=sincos"], plain),
+            (["start=vector", "modulation=shared", "biases=no_key", "attention_gain=0.25"], pyramid),
+        ]
+    ]
+    + [
+        ("causal", [*TRANSFORMER, "width=24", *more], tokens)  # heads of 12: pairs for one, two and three axes
+        for more, tokens in [
+            (["rotary=axis", "prefix=both", "prefix_rotary=identity", "mlp=gelu_erf", "mlp_multiple=5"], pyramid),
+            (["start=prefix", "prefix=both", "rotary=crossed", "rotary_shift=true", "levels=index", *POOLED], pyramid),
+            (["start=prefix", "prefix=vector", "reads=codes", "embeds=false", *TURNED, *BARE], plain),
+            (["prefix=both", "prefix_sees=past", "reads=vectors", "rotary=axis", "rotates=read"], plain),
         ]
     ]
     + [

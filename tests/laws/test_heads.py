@@ -88,10 +88,14 @@ def test_what_does_not_fit_is_a_user_error(call, message):
 
 
 @pytest.mark.parametrize("law", CODE_LAWS, ids=lambda law: law.__name__)
-@pytest.mark.parametrize("modulated", [True, False])
-def test_code_law(modulated, law):
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"modulated": False}, {"norm": "rms", "norm_gain": True, "pool": "max", "bias": False, "first_gain": 1.0}],
+    ids=["modulated", "plain", "root mean square"],
+)
+def test_code_law(options, law):
     torch.manual_seed(0)
-    law(CategoricalHead(tokens(), WIDTH, modulated=modulated), tokens(), WIDTH)
+    law(CategoricalHead(tokens(), WIDTH, **options), tokens(), WIDTH)
 
 
 @pytest.mark.slow
