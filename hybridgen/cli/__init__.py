@@ -19,6 +19,7 @@ VERBS: Final = {
     "sample": "draw pictures with a trained model, or complete one",
     "replay": "draw a picture again from what it says of its own making",
     "evaluate": "judge a trained model; every figure with its protocol",
+    "compare": "set runs side by side: what differs, which figures compare, curves, samples",
     "list": "slots, cards and experiments",
     "compose": "print an experiment with all its defaults written out",
     "check": "build an experiment and show its shapes and sizes; nothing is trained",

@@ -78,12 +78,13 @@ def judge_tokenizer(trained: Trained, data: Data, settings: Metrics, facts: dict
 
 def costs(trained: Trained, facts: dict[str, Any]) -> dict[str, Figure]:
     """Parameters, multiply-accumulates and seconds a picture, decoding included."""
-    counted = {"kind": "counted", "model": facts["model"], "sampler": trained.config["sampler"]}
+    counted = {"kind": "counted", "model": facts["model"]}
     named = parameters(trained.model)
     figures = {f"parameters/{k}": figure(v, {**counted, "metric": f"parameters of {k}"}) for k, v in named.items()}
     with _at_rest(trained.model):
         products = macs(lambda: trained.sample([0], batch=1))
-    figures["macs"] = figure(products, {**counted, "metric": "multiply-accumulates a picture"})
+    drawing = {**counted, "sampler": trained.config["sampler"], "metric": "multiply-accumulates a picture"}
+    figures["macs"] = figure(products, drawing)
     said = {key: facts[key] for key in ("model", "precision", "device")} | {"sampler": trained.config["sampler"]}
     labels = balanced_labels(TIMED, len(trained.data.classes))
     return figures | {
