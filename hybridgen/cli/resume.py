@@ -27,4 +27,4 @@ def run(args: argparse.Namespace) -> int:
     stored = from_dict(found.config, args.registry, name=str(found.path / "config.yaml"))
     composed = Composed(found.experiment, stored.config, found.delta, stored.places, stored.registry)
     look_for(composed)
-    return conducted(composed, found, args.json)
+    return conducted(composed, lambda: str(found.path), args)

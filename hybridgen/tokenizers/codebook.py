@@ -43,6 +43,7 @@ class Codebook(nn.Module):
         """k-means on x from a random choice of its rows; does nothing the second time."""
         if self.started:
             return
+        x = rng.everyone(x)
         self.vectors.copy_(self._some(x, rng))
         for _ in range(rounds):
             chosen = self._chosen(self.nearest(x))
@@ -57,7 +58,7 @@ class Codebook(nn.Module):
     @torch.no_grad()
     def follow(self, x: Float[Tensor, "M C"], codes: Int[Tensor, " M"], rng: Draws) -> None:
         """One step of the moving averages, then revival."""
-        chosen = self._chosen(codes)
+        x, chosen = rng.everyone(x), self._chosen(rng.everyone(codes))
         self.counts.lerp_(chosen.sum(0), 1 - self.decay)
         self.sums.lerp_(chosen.T @ x.float(), 1 - self.decay)
         dead = self.counts < self.dead * self.counts.mean()
@@ -73,5 +74,5 @@ class Codebook(nn.Module):
         return torch.nn.functional.one_hot(codes, len(self.vectors)).float()
 
     def _some(self, x: Float[Tensor, "M C"], rng: Draws) -> Float[Tensor, "V C"]:
-        u = rng.uniform(len(self.vectors)).to(x.device)
+        u = rng.common(len(self.vectors)).to(x.device)
         return x[(u * x.shape[0]).long().clamp_max(x.shape[0] - 1)].float()
