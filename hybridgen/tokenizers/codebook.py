@@ -13,6 +13,8 @@ from hybridgen.nn.draws import Draws
 class Codebook(nn.Module):
     """V vectors that follow the mean of what is assigned to them; no gradient ever reaches them.
 
+    Processes that share a batch each hand in the rows of all (`Draws.everyone`), so that their codebooks stay equal.
+
     Args:
         vocab: V.
         channels: C.
@@ -43,7 +45,6 @@ class Codebook(nn.Module):
         """k-means on x from a random choice of its rows; does nothing the second time."""
         if self.started:
             return
-        x = rng.everyone(x)
         self.vectors.copy_(self._some(x, rng))
         for _ in range(rounds):
             chosen = self._chosen(self.nearest(x))
@@ -58,7 +59,7 @@ class Codebook(nn.Module):
     @torch.no_grad()
     def follow(self, x: Float[Tensor, "M C"], codes: Int[Tensor, " M"], rng: Draws) -> None:
         """One step of the moving averages, then revival."""
-        x, chosen = rng.everyone(x), self._chosen(rng.everyone(codes))
+        chosen = self._chosen(codes)
         self.counts.lerp_(chosen.sum(0), 1 - self.decay)
         self.sums.lerp_(chosen.T @ x.float(), 1 - self.decay)
         dead = self.counts < self.dead * self.counts.mean()

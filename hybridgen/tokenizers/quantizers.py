@@ -79,12 +79,14 @@ class PyramidQuantizer(nn.Module):
         Loss: mean over scales of commitment |z - sg f_s|^2 + |sg z - f_s|^2 (methods.md, section 1).
         """
         still = latent.detach()
-        self.codebook.start(torch.cat([to_sequence(shrink(still, g)).flatten(0, 1) for g in self.scales]), rng)
+        if not self.codebook.started:
+            rows = [rng.everyone(to_sequence(shrink(still, g))).flatten(0, 1) for g in self.scales]
+            self.codebook.start(torch.cat(rows), rng)
         painted, losses, seen, chosen = torch.zeros_like(still), [], [], []
         for s in range(len(self.scales)):
             left, codes = self._choose(still, painted.detach(), s)
-            seen.append(left.flatten(0, 1))
-            chosen.append(codes.flatten())
+            seen.append(rng.everyone(left).flatten(0, 1))
+            chosen.append(rng.everyone(codes).flatten())
             painted = painted + self.contribution(self.codebook.vectors[codes], s)
             pull = (latent - painted.detach()).square().mean()
             losses.append(self.commitment * pull + (still - painted).square().mean())
