@@ -39,25 +39,25 @@ class Outcome:
     mirror: Mirror  # may still be sending
 
 
-def conduct(composed: Composed, run: Run, say: Say) -> Outcome | None:
+def conduct(composed: Composed, run: Run, say: Say) -> Outcome:
     """Trains (or goes on training) and judges; safe to kill at any moment and to call again on the same run.
 
-    All processes of a run call it, connected; the first one has an outcome, and it alone writes.
+    All processes of a run call it, connected; the first one alone writes, and the others have no figures to show.
     """
     began, root = time.monotonic(), run.path.parent.parent
     compute = assemble_settings(composed, "compute")
     machine, data = choose(composed.config["device"], composed.config["precision"], compute), assemble_data(composed)
     with run.hold(), _ended(run):
         run.resume()
-        mirror = start_mirror(run, assemble_settings(composed, "tracking")) if run.writes else None
+        mirror = start_mirror(run, assemble_settings(composed, "tracking")) if run.writes else Mirror(run, "", 0)
         tokenizer, tokenizer_run = obtain_tokenizer(composed, data, machine, root, say)
         run.link("tokenizer", tokenizer_run)
         model = train_generator(composed, tokenizer, data, machine, run, _sketcher(composed, data, run))
         trained = as_trained(composed, model, data, run)
         settings = assemble_settings(composed, "metrics")
         figures = judge_model(trained, data, settings, registry=composed.registry, advance=_told(say))
-        if mirror is None:
-            return None
+        if not run.writes:
+            return Outcome(run, {}, run.samples, run.report, mirror)
         figures["seconds_total"] = _total(time.monotonic() - began, figures)
         outcome = show(trained, figures, data, run)
     return Outcome(run, figures, *outcome, mirror)

@@ -35,7 +35,7 @@ def look_for(composed: Composed, trained_on: DataSpec | None = None) -> None:
         lambda: _same_kind(data.spec, trained_on or data.spec),
         lambda: check_ready(data, settings, composed.registry),
         lambda: _networks(settings),
-        lambda: _equal_shares(composed, compute),
+        lambda: None if trained_on else _equal_shares(composed, compute),
     ]
     missing = []
     for look in looks:

@@ -18,13 +18,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Looks for what is needed, trains what is left, judges, prints the table."""
-    from hybridgen.cli.train import conducted
+    from hybridgen.cli.train import conducted, hush
     from hybridgen.config import Composed, from_dict
-    from hybridgen.preflight import look_for
     from hybridgen.runs import Run
 
     found = Run.open(args.run, args.runs)
     stored = from_dict(found.config, args.registry, name=str(found.path / "config.yaml"))
     composed = Composed(found.experiment, stored.config, found.delta, stored.places, stored.registry)
+    hush(composed)
+    from hybridgen.preflight import look_for
+
     look_for(composed)
     return conducted(composed, lambda: str(found.path), args)

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ def run(args: argparse.Namespace) -> int:
     from hybridgen.config import compose
 
     composed = compose(args.experiment, args.overrides, args.registry)
+    hush(composed)
     from hybridgen.cli.show import say
     from hybridgen.preflight import look_for, with_init
     from hybridgen.rehearsal import look_ahead
@@ -66,7 +68,17 @@ def conducted(composed: "Composed", folder: Callable[[], str], args: argparse.Na
             outcome = conduct(composed, started, say if started.writes else _silent)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"Go on with: hybridgen resume {started.path}" if started else "") from None
-    return 0 if outcome is None else _ending(composed, outcome, args.json)
+    return _ending(composed, outcome, args.json) if outcome.run.writes else 0
+
+
+def hush(composed: "Composed") -> None:
+    """Before torch is imported: several processes say only what is wrong.
+
+    DDP looks for parameters without a gradient, since parts may rest for a while, and complains when it finds none.
+    """
+    compute = composed.config["compute"]
+    if compute["devices"] * compute["nodes"] > 1:
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
 
 
 def _silent(text: str) -> None:

@@ -78,6 +78,7 @@ class _Others:
 
     def __init__(self) -> None:
         self.processes: list[tuple[subprocess.Popen[bytes], IO[bytes]]] = []
+        self.lost: list[int] = []  # those that failed by themselves
 
     @classmethod
     def start(cls, compute: Compute, words: Sequence[str]) -> "_Others":
@@ -112,6 +113,7 @@ class _Others:
         end = time.monotonic() + 2
         while time.monotonic() < end and any(process.poll() is None for process, _ in self.processes):
             time.sleep(0.05)
+        self.lost = [i for i, (process, _) in enumerate(self.processes, start=1) if process.poll()]
         for process, _ in self.processes:
             if process.poll() is None:
                 process.kill()
@@ -121,11 +123,11 @@ class _Others:
         """Where one of the others failed first, this process only lost it: tell what that one said."""
         if isinstance(error, UserError | KeyboardInterrupt):
             return
-        for number, (process, said) in enumerate(self.processes, start=1):
-            if process.returncode > 0:
-                said.seek(0)
-                text = said.read().decode(errors="replace").strip()[-TAIL:]
-                raise UserError(f"process {number} of the run failed:\n{text}") from error
+        for number in self.lost:
+            process, said = self.processes[number - 1]
+            said.seek(0)
+            text = said.read().decode(errors="replace").strip()[-TAIL:]
+            raise UserError(f"process {number} of the run ended with code {process.returncode}:\n{text}") from error
 
 
 def _connect(compute: Compute, device: torch.device) -> None:

@@ -1,5 +1,6 @@
 """Where and in which precision to compute."""
 
+import os
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -30,10 +31,16 @@ class Machine:
 
 
 def choose(device: str, precision: str, compute: Compute | None = None) -> Machine:
-    """The machine of a config's `device` and `precision`; auto takes a GPU if there is one, bf16 where it is native."""
+    """The machine of a config's `device` and `precision`; auto takes a GPU if there is one, bf16 where it is native.
+
+    Of several processes on a machine each takes the GPU of its own number, which its launcher has told it.
+    """
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("device: 'cuda', but torch sees no GPU here; use device=auto or device=cpu")
     name = "cuda" if device == "cuda" or (device == "auto" and torch.cuda.is_available()) else "cpu"
     native = torch.cuda.is_bf16_supported() if name == "cuda" else torch.cpu._is_avx512_bf16_supported()
     chosen: Literal["fp32", "bf16"] = "bf16" if precision == "bf16" or (precision == "auto" and native) else "fp32"
-    return Machine(torch.device(name), chosen, compute or Compute())
+    compute = compute or Compute()
+    shared = name == "cuda" and compute.world > 1
+    where = torch.device(name, int(os.environ.get("LOCAL_RANK", 0))) if shared else torch.device(name)
+    return Machine(where, chosen, compute)

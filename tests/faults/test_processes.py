@@ -1,0 +1,63 @@
+"""A run of two processes, started by the command line: stopped, killed, left alone; and gone on with.
+
+What two processes train is compared with one in tests/unit/test_ranks.py.
+"""
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from tiny_run import TINY, curves, ended, only, start, weights
+
+from hybridgen.files import process_start
+from hybridgen.runs import Run
+
+pytestmark = pytest.mark.slow
+TWO = ["train", TINY, "compute.devices=2"]
+CHILD = "int(Path(f'/proc/{os.getpid()}/task/{os.getpid()}/children').read_text().split()[0])"
+needs_proc = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="asks /proc which processes were started")
+
+
+def test_ctrl_c_stops_both_and_resume_goes_on(tmp_path, tiny_runs):
+    """One run, one table, and the losses of one process, though it was stopped in the middle of stage 2."""
+    stop = "os.kill(os.getpid(), signal.SIGINT)"
+    code, _, said = ended(start(*TWO, cwd=tmp_path, at=("generator", 6, stop)), timeout=280)
+    assert code == 130, said
+    run = Run(only(tmp_path / "runs/tiny"))
+    assert (run.status, f"Go on with: hybridgen resume {run.path}" in said) == ("interrupted", True), said
+    assert "Traceback" not in said
+    code, out, said = ended(start("resume", run.path, cwd=tmp_path), timeout=280)
+    assert code == 0, said
+    assert out.count("accuracy by the judge") == 1, "one process speaks"
+    whole = only(tiny_runs / "tiny")
+    assert run.path == only(tmp_path / "runs/tiny"), "one run was made"
+    assert [line[:2] for line in curves(run.path)] == [line[:2] for line in curves(whole)]
+    for (_, _, found), (_, _, expected) in zip(curves(run.path), curves(whole), strict=True):
+        assert found == pytest.approx(expected, rel=1e-5)
+    assert weights(run.path).keys() == weights(whole).keys()
+    summary = json.loads(run.summary.read_text())
+    assert summary["seconds_total"]["protocol"]["processes"] == 2
+    assert not list(tmp_path.rglob(".*tmp*"))
+
+
+@needs_proc
+def test_a_process_that_dies_is_named(tmp_path):
+    kill = f"os.kill({CHILD}, signal.SIGKILL)"
+    code, _, said = ended(start(*TWO, cwd=tmp_path, at=("generator", 6, kill)), timeout=280)
+    assert code == 2, said
+    assert f"process 1 of the run ended with code {-signal.SIGKILL}" in said
+    assert Run(only(tmp_path / "runs/tiny")).status == "failed"
+
+
+@needs_proc
+def test_the_others_do_not_outlive_the_first(tmp_path):
+    die = f"(Path.cwd() / 'child').write_text(str({CHILD})); os.kill(os.getpid(), signal.SIGKILL)"
+    process = start(*TWO, cwd=tmp_path, at=("tokenizer", 6, die))
+    assert ended(process, timeout=280)[0] == -signal.SIGKILL
+    child = int((tmp_path / "child").read_text())
+    end = time.monotonic() + 60
+    while process_start(child) is not None:
+        assert time.monotonic() < end, "it lives on"
+        time.sleep(0.05)
