@@ -37,8 +37,9 @@ def run(args: argparse.Namespace) -> int:
 
     composed, trained = open_model(args.model, args.overrides, args.runs, args.registry)
     look_for(composed, trained.data)
-    told = None if is_later_rank() else lambda what, done, of: say(f"drawing {what}: {done} of {of}")
-    with together(assemble_settings(composed, "compute"), trained.device, args.words):
+    compute = assemble_settings(composed, "compute")
+    told = None if is_later_rank(compute) else lambda what, done, of: say(f"drawing {what}: {done} of {of}")
+    with together(compute, trained.device, args.words):
         figures = judge_model(
             trained, assemble_data(composed), assemble_settings(composed, "metrics"),
             registry=composed.registry, advance=told,

@@ -30,6 +30,7 @@ def run(args: argparse.Namespace) -> int:
 
     composed = compose(args.experiment, args.overrides, args.registry)
     hush(composed)
+    from hybridgen.assemble import assemble_settings
     from hybridgen.cli.show import say
     from hybridgen.preflight import look_for, with_init
     from hybridgen.rehearsal import look_ahead
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
 
     composed = with_init(composed)
     look_for(composed)
-    if not is_later_rank():
+    if not is_later_rank(assemble_settings(composed, "compute")):
         say(look_ahead(composed))
 
     def create() -> str:

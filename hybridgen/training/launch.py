@@ -30,9 +30,10 @@ NAMES = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "WORLD_SIZE", "RANK", "LOCAL
 TAIL = 3000  # characters of what a failed process said
 
 
-def is_later_rank(environment: Mapping[str, str] = os.environ) -> bool:
+def is_later_rank(compute: Compute, environment: Mapping[str, str] = os.environ) -> bool:
     """Whether a launcher started this process as another than the first; known before any is connected."""
-    return any(int(environment.get(name, 0)) > 0 for name in ("RANK", "LOCAL_RANK"))
+    told = (int(environment.get(name, 0)) for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
+    return compute.world > 1 and any(number > 0 for number in told)
 
 
 @contextmanager

@@ -42,5 +42,9 @@ def choose(device: str, precision: str, compute: Compute | None = None) -> Machi
     chosen: Literal["fp32", "bf16"] = "bf16" if precision == "bf16" or (precision == "auto" and native) else "fp32"
     compute = compute or Compute()
     shared = name == "cuda" and compute.world > 1
-    where = torch.device(name, int(os.environ.get("LOCAL_RANK", 0))) if shared else torch.device(name)
+    where = (
+        torch.device(name, int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", 0))))
+        if shared
+        else torch.device(name)
+    )
     return Machine(where, chosen, compute)

@@ -4,6 +4,8 @@ import copy
 import json
 import math
 import re
+import shutil
+import subprocess
 
 import pytest
 from scipy import stats
@@ -218,3 +220,31 @@ def test_the_page_needs_no_network_and_no_trust(make):
     data = json.loads(re.search(r"id=data>(.*?)</script>", text).group(1))
     assert [panel["title"] for panel in data["panels"]] == ["generator: loss train", "generator: < script><b>"]
     assert all(math.isfinite(v) for panel in data["panels"] for line in panel["lines"] for v in line["mean"])
+
+
+PROBE = """<script>
+const picture = document.querySelector(".panel svg"), place = picture.getBoundingClientRect();
+picture.dispatchEvent(new PointerEvent("pointermove", {clientX: place.left + place.width * 0.99, clientY: place.top}));
+const read = document.querySelector(".readout").textContent;
+document.querySelectorAll("button[data-entry]")[1].click();
+document.title = `${read} paths ${document.querySelector(".panel").querySelectorAll("path").length}`;
+</script></body>"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
+def test_the_page_answers_in_a_browser(make, tmp_path):
+    """Pointing at a panel reads every curve there; a click on a name hides its curve."""
+    entries = entries_of([make(loss=1.0), make(loss=2.0)])
+    text = page(entries, {}, side_by_side(entries), overlays(entries), [], 0)
+    (tmp_path / "page.html").write_text(text.replace("</body>", PROBE))
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+    done = subprocess.run(
+        ["chromium", *options, f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=5000", "--dump-dom",
+         (tmp_path / "page.html").as_uri()], capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    title = re.search("<title>(.*?)</title>", done.stdout).group(1)
+    assert title.startswith("step 30"), title
+    assert "0.03226" in title, "1 / 31"
+    assert "0.06452" in title, "2 / 31"
+    assert title.endswith("paths 1"), title

@@ -143,7 +143,9 @@ def test_a_launcher_that_does_not_fit_is_named(monkeypatch, environment, compute
         ({"RANK": "0", "LOCAL_RANK": "0"}, False),
         ({"LOCAL_RANK": "1"}, True),
         ({"RANK": "8", "LOCAL_RANK": "0"}, True),
+        ({"SLURM_PROCID": "3"}, True),
     ],
 )
 def test_later_processes_know_it_before_they_are_connected(environment, later):
-    assert is_later_rank(environment) is later
+    assert is_later_rank(Compute(devices=2), environment) is later
+    assert not is_later_rank(Compute(), environment), "tasks of a job that have nothing to do with each other"
