@@ -4,13 +4,17 @@ What two processes train is compared with one in tests/unit/test_ranks.py.
 """
 
 import json
+import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
-from tiny_run import TINY, curves, ended, only, start, weights
+from tiny_run import ROOT, TINY, curves, ended, only, start, weights
 
+from hybridgen.cli import main
 from hybridgen.files import process_start
 from hybridgen.runs import Run
 
@@ -20,15 +24,23 @@ CHILD = "int(Path(f'/proc/{os.getpid()}/task/{os.getpid()}/children').read_text(
 needs_proc = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="asks /proc which processes were started")
 
 
+def torchrun(*arguments, cwd):
+    """The same by torchrun, which starts both processes itself."""
+    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "hybridgen"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([sys.executable, *words, *map(str, arguments)], cwd=cwd, env=environment, **pipes)
+
+
 def test_ctrl_c_stops_both_and_resume_goes_on(tmp_path, tiny_runs):
-    """One run, one table, and the losses of one process, though it was stopped in the middle of stage 2."""
+    """One run, one table, and the losses of one process, though stage 2 was stopped, and gone on with by torchrun."""
     stop = "os.kill(os.getpid(), signal.SIGINT)"
     code, _, said = ended(start(*TWO, cwd=tmp_path, at=("generator", 6, stop)), timeout=280)
     assert code == 130, said
     run = Run(only(tmp_path / "runs/tiny"))
     assert (run.status, f"Go on with: hybridgen resume {run.path}" in said) == ("interrupted", True), said
     assert "Traceback" not in said
-    code, out, said = ended(start("resume", run.path, cwd=tmp_path), timeout=280)
+    code, out, said = ended(torchrun("resume", run.path, cwd=tmp_path), timeout=280)
     assert code == 0, said
     assert out.count("accuracy by the judge") == 1, "one process speaks"
     whole = only(tiny_runs / "tiny")
@@ -40,6 +52,19 @@ def test_ctrl_c_stops_both_and_resume_goes_on(tmp_path, tiny_runs):
     summary = json.loads(run.summary.read_text())
     assert summary["seconds_total"]["protocol"]["processes"] == 2
     assert not list(tmp_path.rglob(".*tmp*"))
+
+
+def test_two_processes_judge_as_one_does(tiny_runs, tmp_path, capsys):
+    """To the bit: the same batches are drawn, by one or the other; what is timed is another matter."""
+    told = ["evaluate", only(tiny_runs / "tiny"), "metrics.batch=50", "--json"]
+    code, out, said = ended(start(*told, "compute.devices=2", cwd=tmp_path), timeout=280)
+    assert code == 0, said
+    assert main([str(word) for word in told]) == 0
+    found, expected = json.loads(out), json.loads(capsys.readouterr().out)
+    assert found.keys() == expected.keys()
+    for name, figure in expected.items():
+        if figure["protocol"]["kind"] != "timed":
+            assert found[name] == figure, name
 
 
 @needs_proc
