@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from hybridgen.ranks import is_first
 from hybridgen.training.sharding import local, share_of, whole
 
 
@@ -43,7 +44,8 @@ class Ema:
         """`shown` carries the averages inside this block, and a module in training its weights after it in any case."""
         if not self.in_place:
             self.copy_to_shown()
-            yield
+            with self._beside():
+                yield
             return
         self._swap()
         try:
@@ -75,6 +77,16 @@ class Ema:
             saved = state[name]
             assert isinstance(saved, Tensor), f"{name} is a tensor in a saved average"
             average.copy_(share_of(saved, p))
+
+    @contextmanager
+    def _beside(self) -> Iterator[None]:
+        """Inside this block the first process has `shown` where the weights are; else it lies in the CPU's memory."""
+        if is_first():
+            self.shown.to(self.live[0].device)
+        try:
+            yield
+        finally:
+            self.shown.cpu()
 
     @torch.no_grad()
     def _swap(self) -> None:
