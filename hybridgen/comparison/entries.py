@@ -11,6 +11,7 @@ from hybridgen.evaluation.protocol import Figure
 from hybridgen.runs import Run
 
 SEED = "seed"
+ASIDE = (SEED, "runs", "tracking", "compute")  # nodes that do not make another experiment
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def read_figures(run: Run) -> dict[str, Figure]:
 
 
 def _belongs_to(config: Mapping[str, Any], key: str) -> str:
-    told = {k: v for k, v in config.items() if k != SEED} if key == SEED else lookup(config, key)
+    told = {k: v for k, v in config.items() if k not in ASIDE} if key == SEED else lookup(config, key)
     return json.dumps(told, sort_keys=True, default=str)
 
 

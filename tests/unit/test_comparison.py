@@ -125,13 +125,14 @@ def test_a_key_that_one_has_not():
 
 def test_grouping_by_seed(make):
     other = {"sampler": {"card": "hart", "head_steps": 4}}
-    runs = [make(with_seed(0)), make(with_seed(0, **other)), make(with_seed(1)), make(with_seed(2))]
+    runs = [make(with_seed(0)), make(with_seed(0, **other)), make(with_seed(1)), make(with_seed(2, runs="elsewhere"))]
     entries = entries_of(runs, "seed")
     assert [len(entry.runs) for entry in entries] == [3, 1]
     assert entries[0].name.endswith(" and 2 more")
     assert differences([entry.configs for entry in entries]) == {
         "seed": ["0, 1, 2", "0"],
         "sampler.head_steps": ["8", "4"],
+        "runs": ["-, elsewhere", "-"],
     }
 
 

@@ -46,7 +46,7 @@ def two(tmp_path_factory):
         for rank in (0, 1)
     ]  # fmt: skip
     for process in processes:
-        _, said = process.communicate(timeout=280)
+        _, said = process.communicate(timeout=1000)
         assert process.returncode == 0, said
     return folder, [torch.load(folder / f"kept{rank}.pt", weights_only=True) for rank in (0, 1)]
 
@@ -63,6 +63,7 @@ def alone(tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("how", ["whole", "broken"])
 @pytest.mark.parametrize(("name", "strategy"), WAYS)
 def test_two_processes_train_what_one_does(two, alone, name, strategy, how):
@@ -77,6 +78,7 @@ def test_two_processes_train_what_one_does(two, alone, name, strategy, how):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("how", ["whole", "broken"])
 @pytest.mark.parametrize(("name", "strategy"), WAYS)
 def test_two_processes_end_with_the_same_averages(two, alone, name, strategy, how):
@@ -87,6 +89,7 @@ def test_two_processes_end_with_the_same_averages(two, alone, name, strategy, ho
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 def test_two_processes_draw_the_pictures_of_one(two):
     """To the bit: a batch is the same wherever it is drawn."""
     alone = draw()
@@ -96,6 +99,7 @@ def test_two_processes_draw_the_pictures_of_one(two):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 def test_what_processes_tell_each_other(two):
     for rank in (0, 1):
         facts = json.loads((two[0] / f"facts{rank}.json").read_text())
