@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 
 from hybridgen import ranks
+from hybridgen.errors import UserError
 from hybridgen.runs import Run
 from hybridgen.training.batches import Batches, Source
 from hybridgen.training.callbacks import Averaging, Saving, Watching, check_finite
@@ -97,6 +98,11 @@ def _trainer(stage: Stage, callbacks: list[pl.Callback]) -> pl.Trainer:
 def _spread(stage: Stage) -> dict[str, Any]:
     """How Lightning shares the work out; the processes are there and connected already (launch.py)."""
     compute = stage.machine.compute
+    if compute.world != ranks.world():  # Lightning would start the others now, too late, by this process's command
+        raise UserError(
+            f"compute: {compute.world} processes are asked for, and {ranks.world()} is here; `hybridgen train` and"
+            " `resume` start them, other commands train in one: set compute.devices=1"
+        )
     if compute.world == 1:
         return {"devices": 1}
     from pytorch_lightning.plugins.environments import LightningEnvironment

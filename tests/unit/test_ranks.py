@@ -123,6 +123,12 @@ def test_alone_nothing_is_asked_for():
         assert not torch.distributed.is_initialized()
 
 
+def test_training_without_the_others_is_refused(tmp_path):
+    """Lightning would start them itself, in the middle of things and by this process's own command."""
+    with pytest.raises(UserError, match=r"2 processes are asked for, and 1 is here"):
+        train("generator", tmp_path, examples=few_examples(), compute=Compute(devices=2))
+
+
 @pytest.mark.parametrize(
     ("environment", "compute", "said"),
     [
