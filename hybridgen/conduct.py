@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hybridgen import ranks
 from hybridgen.assemble import assemble_data, assemble_sampler, assemble_settings
 from hybridgen.checkpoint import Trained, read_about
 from hybridgen.config import Composed
@@ -39,18 +40,24 @@ class Outcome:
 
 
 def conduct(composed: Composed, run: Run, say: Say) -> Outcome:
-    """Trains (or goes on training) and judges; safe to kill at any moment and to call again on the same run."""
+    """Trains (or goes on training) and judges; safe to kill at any moment and to call again on the same run.
+
+    All processes of a run call it, connected; the first one alone writes, and the others have no figures to show.
+    """
     began, root = time.monotonic(), run.path.parent.parent
-    machine, data = choose(composed.config["device"], composed.config["precision"]), assemble_data(composed)
+    compute = assemble_settings(composed, "compute")
+    machine, data = choose(composed.config["device"], composed.config["precision"], compute), assemble_data(composed)
     with run.hold(), _ended(run):
         run.resume()
-        mirror = start_mirror(run, assemble_settings(composed, "tracking"))
+        mirror = start_mirror(run, assemble_settings(composed, "tracking")) if run.writes else Mirror(run, "", 0)
         tokenizer, tokenizer_run = obtain_tokenizer(composed, data, machine, root, say)
         run.link("tokenizer", tokenizer_run)
         model = train_generator(composed, tokenizer, data, machine, run, _sketcher(composed, data, run))
         trained = as_trained(composed, model, data, run)
         settings = assemble_settings(composed, "metrics")
         figures = judge_model(trained, data, settings, registry=composed.registry, advance=_told(say))
+        if not run.writes:
+            return Outcome(run, {}, run.samples, run.report, mirror)
         figures["seconds_total"] = _total(time.monotonic() - began, figures)
         outcome = show(trained, figures, data, run)
     return Outcome(run, figures, *outcome, mirror)
@@ -73,6 +80,8 @@ def _ended(run: Run) -> Iterator[None]:
 def _total(seconds: float, figures: dict[str, Figure]) -> Figure:
     """Wall time of this command from its first step to its last figure, installing and importing not counted."""
     like = dict(figures["seconds_per_picture"].protocol)
+    if ranks.world() > 1:
+        like["processes"] = ranks.world()
     return figure(seconds, {**like, "metric": "seconds from data to figures", "warm_up": 0, "repeats": 1})
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from hybridgen import ranks
 from hybridgen.checkpoint import Trained, load
 from hybridgen.data.pictures import as_tensor, fitted, read_picture
 from hybridgen.errors import UserError, unknown
@@ -22,7 +23,7 @@ def draw_files(
     trained: Trained, labels: str | None, count: int | None, seed: int, out: Path,
     given: Path | None = None, mask: Path | None = None,
 ) -> list[Path]:  # fmt: skip
-    """Draws and writes `seed_000000.png` … and `grid.png`; the paths written.
+    """Draws and writes `seed_000000.png` … and `grid.png`; the paths written. Processes that share a run draw together.
 
     Raises:
         UserError: an unknown class, a picture without a mask or a mask without a picture, one that cannot be read.
@@ -32,8 +33,14 @@ def draw_files(
     named = None if labels is None else [_class(text.strip(), trained) for text in labels.split(",")]
     chosen = trained.labels(named, count)
     start = read_given(trained, given, mask, len(chosen)) if given is not None or mask is not None else None
-    x = trained.sample(chosen, seed=seed, given=start, batch=250 if start is None else len(chosen))
-    pixels = rounded(x).numpy()
+    batch = 250 if start is None else len(chosen)
+
+    def draw(cut: slice) -> torch.Tensor:
+        return rounded(trained.sample(chosen[cut], seed=seed + cut.start, given=start, batch=batch))
+
+    pixels = ranks.shared_out(len(chosen), batch, draw, (trained.data.channels, *trained.data.size)).numpy()
+    if not ranks.is_first():
+        return []
     about = {"model": model_hash(trained.path), "sampler": trained.config["sampler"], "given": given and str(given)}
     files = []
     for i, picture in enumerate(pixels):

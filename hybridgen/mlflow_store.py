@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hybridgen.errors import UserError
 from hybridgen.runs import Run
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 STAGES = ("tokenizer", "generator")  # get a nested run; other stages (evaluation, say) are values of the parent
 ID = "hybridgen.id"
+FOLDER = "hybridgen.folder"  # the tag that says where a run lies
 STATUS = {"running": "RUNNING", "finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 BATCH = 1000  # MLflow's limit of values a call; of parameters it is 100
 LONGEST = 6000  # MLflow's limit on a parameter's text
@@ -126,7 +128,7 @@ class Store:
         found = self.client.search_runs([self.experiment], f"tags.`{ID}` = '{identity}'", max_results=1)
         if found:
             return str(found[0].info.run_id)
-        tags = {ID: identity, "hybridgen.folder": str(self.run.path), "mlflow.source.name": info["command"]}
+        tags = {ID: identity, FOLDER: str(self.run.path), "mlflow.source.name": info["command"]}
         tags |= {f"version.{name}": version for name, version in info["versions"].items()}
         if info["commit"]:
             tags["mlflow.source.git.commit"] = info["commit"]
@@ -146,6 +148,36 @@ class Store:
         if found.lifecycle_stage == "deleted":  # names are unique, the deleted ones included
             self.client.restore_experiment(found.experiment_id)
         return found.experiment_id
+
+
+def find_runs(text: str, root: Path, uri: str | None = None) -> list[Run]:
+    """The run folders under `root` whose MLflow runs a filter finds, newest first.
+
+    Args:
+        text: in MLflow's language, such as "metrics.frechet < 0.3 and params.seed = '1'".
+        root: the runs folder; a folder that was moved is found there by experiment and name.
+        uri: the store; None is mlflow.db in `root`.
+
+    Raises:
+        UserError: there is no such store, MLflow does not understand the filter, or the folders are gone.
+    """
+    file = root / "mlflow.db"
+    if uri is None and not file.exists():
+        raise UserError(f"--filter: there is no {file}; name the store by --uri, or the folder by --runs")
+    client = connect(uri or f"sqlite:///{file.absolute()}")
+    from mlflow.exceptions import MlflowException
+
+    try:
+        experiments = [each.experiment_id for each in client.search_experiments()]
+        found = client.search_runs(experiments, text, max_results=BATCH) if experiments else []
+    except MlflowException as error:
+        raise UserError(f"--filter {text}: {error.message}") from error
+    folders = [Path(each.data.tags[FOLDER]) for each in found if FOLDER in each.data.tags]
+    moved = [root / folder.parent.name / folder.name for folder in folders]
+    there = [next((p for p in pair if (p / "run.json").is_file()), None) for pair in zip(folders, moved, strict=True)]
+    if folders and not any(there):
+        raise UserError(f"--filter {text}: {folders[0]} and the other folders that it finds are gone")
+    return [Run(path) for path in dict.fromkeys(there) if path is not None]
 
 
 def connect(uri: str) -> "MlflowClient":

@@ -10,6 +10,7 @@ from hybridgen.data.base import Data
 from hybridgen.errors import UserError, UserErrors
 from hybridgen.evaluation.evaluate import check_ready
 from hybridgen.evaluation.settings import Metrics
+from hybridgen.training.compute import Compute
 from hybridgen.training.machine import choose
 from hybridgen.training.start import find_init
 from hybridgen.types import DataSpec
@@ -26,6 +27,7 @@ def look_for(composed: Composed, trained_on: DataSpec | None = None) -> None:
         UserErrors: all that is missing or does not serve.
     """
     data, settings = assemble_data(composed), assemble_settings(composed, "metrics")
+    compute = assemble_settings(composed, "compute")
     looks: list[Callable[[], object]] = [
         lambda: choose(composed.config["device"], composed.config["precision"]),
         lambda: _runs_folder(Path(composed.config["runs"])),
@@ -33,6 +35,7 @@ def look_for(composed: Composed, trained_on: DataSpec | None = None) -> None:
         lambda: _same_kind(data.spec, trained_on or data.spec),
         lambda: check_ready(data, settings, composed.registry),
         lambda: _networks(settings),
+        lambda: None if trained_on else _equal_shares(composed, compute),
     ]
     missing = []
     for look in looks:
@@ -56,6 +59,17 @@ def _all_splits(data: Data) -> None:
     for split in ("train", "valid", "test"):
         if not len(data.load(split).x):
             raise UserError(f"data: the {split} split is empty")
+
+
+def _equal_shares(composed: Composed, compute: Compute) -> None:
+    """Every process takes as many examples of a batch as every other, or means of their means would be no means."""
+    for stage in ("tokenizer", "generator"):
+        settings = assemble_settings(composed, f"train.{stage}")
+        if settings is not None and settings.batch // settings.accumulate % compute.world:
+            raise UserError(
+                f"compute: {compute.world} processes cannot share train.{stage}.batch={settings.batch}"
+                f" (accumulate={settings.accumulate}) equally"
+            )
 
 
 def _same_kind(spec: DataSpec, trained_on: DataSpec) -> None:

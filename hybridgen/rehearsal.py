@@ -57,7 +57,8 @@ def rehearse(composed: Composed) -> Rehearsal:
 
 
 def _rehearsed(composed: Composed) -> Rehearsal:
-    machine = choose(composed.config["device"], composed.config["precision"])
+    compute = assemble_settings(composed, "compute")
+    machine = choose(composed.config["device"], composed.config["precision"], compute)
     spec = assemble_data(composed).spec
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -76,7 +77,8 @@ def _rehearsed(composed: Composed) -> Rehearsal:
 
 def seconds_per_step(composed: Composed) -> float:
     """Seconds that a training step of the generator takes on this machine, on noise."""
-    machine = choose(composed.config["device"], composed.config["precision"])
+    compute = assemble_settings(composed, "compute")
+    machine = choose(composed.config["device"], composed.config["precision"], compute)
     spec, settings = assemble_data(composed).spec, assemble_settings(composed, "train.generator")
     with torch.random.fork_rng(devices=[]):
         model = assemble_model(composed, spec).to(machine.device)
@@ -111,8 +113,9 @@ def minutes(seconds: float) -> str:
 def _try_stage(
     model: HybridModel, name: str, settings: Training, spec: DataSpec, machine: Machine
 ) -> tuple[float, int]:
-    """Seconds of the whole stage, and bytes at its peak."""
-    batch, trained = settings.batch // settings.accumulate, model.tokenizer if name == "tokenizer" else model
+    """Seconds of the whole stage, and bytes at its peak; of several processes one, which does not wait for others."""
+    batch = max(1, settings.batch // settings.accumulate // machine.compute.world)
+    trained = model.tokenizer if name == "tokenizer" else model
     x = _noise(batch, spec).to(machine.device)
     label = torch.zeros(batch, dtype=torch.long, device=machine.device)
     saved: dict[int, int] = {}

@@ -15,7 +15,7 @@ import os
 import socket
 import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -30,7 +30,6 @@ from hybridgen.origin import command_line, git_commit, versions
 
 Status = Literal["running", "finished", "failed", "interrupted"]
 TOKENIZERS = "tokenizers"  # the folder under runs/ that holds tokenizers by hash, not an experiment's runs
-HANDED_ON = "HYBRIDGEN_RUN"  # tells the other ranks of a distributed run, started anew with the same command, which run
 
 
 class Run:
@@ -38,26 +37,21 @@ class Run:
 
     Args:
         path: the folder; it must exist (`create`, `at` and `open` see to that).
+        writes: False for the later processes of a run that several share: what they would write, the first one does.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path.absolute()
+    def __init__(self, path: Path, writes: bool = True) -> None:
+        self.path, self.writes = path.absolute(), writes
 
     @classmethod
     def create(cls, root: Path, experiment: str, config: Mapping[str, Any], delta: Mapping[str, Any]) -> "Run":
-        """A new folder under `root`/`experiment`, named by the time; two processes at once never get the same one.
-
-        A distributed launcher runs the same command line once a rank: ranks above 0 get the run of rank 0.
-        """
-        if int(os.environ.get("LOCAL_RANK", 0)) > 0 and HANDED_ON in os.environ:
-            return cls(Path(os.environ[HANDED_ON]))
+        """A new folder under `root`/`experiment`, named by the time; two processes at once never get the same one."""
         name, parent, n = datetime.now().strftime("%Y%m%d-%H%M%S"), root / experiment, 1
         parent.mkdir(parents=True, exist_ok=True)
         path = parent / name
         while not _made(path):
             n += 1
             path = parent / f"{name}-{n}"
-        os.environ[HANDED_ON] = str(path.absolute())
         return cls(path)._fill(config, delta)
 
     @classmethod
@@ -150,11 +144,12 @@ class Run:
 
     def hold(self) -> AbstractContextManager[None]:
         """The right to train in this folder; raises `LockedError`, naming the holder, when another process has it."""
-        return lock(self.path / ".lock", wait=False)
+        return lock(self.path / ".lock", wait=False) if self.writes else nullcontext()
 
     def log(self, step: int, values: Mapping[str, float], stage: str) -> None:
         """Append a line to the journal; it outlives kill -9 of this process."""
-        append(self.metrics_file, step, values, stage)
+        if self.writes:
+            append(self.metrics_file, step, values, stage)
 
     def metrics(self) -> list[dict[str, Any]]:
         """All lines, those of linked runs first; torn ones are left out."""
@@ -167,7 +162,8 @@ class Run:
 
     def rewind(self, stage: str, step: int) -> None:
         """Drop the lines of `stage` after `step` (-1: all of them), so that a resumed curve has no doubles."""
-        rewind(self.metrics_file, stage, step)
+        if self.writes:
+            rewind(self.metrics_file, stage, step)
 
     def link(self, stage: str, other: "Run") -> None:
         """Say that `stage` was trained in another folder; its metrics count as this run's."""
@@ -176,11 +172,12 @@ class Run:
 
     def note(self, **fields: Any) -> None:
         """Set fields of run.json."""
-        write_atomic(self.path / "run.json", json.dumps(self.info | fields, indent=1) + "\n")
+        if self.writes:
+            write_atomic(self.path / "run.json", json.dumps(self.info | fields, indent=1) + "\n")
 
     def resume(self) -> None:
         """Say that this process goes on with the run, and sweep up what a killed one left half-written."""
-        for folder in (self.path, self.checkpoint.parent, self.samples):
+        for folder in (self.path, self.checkpoint.parent, self.samples) if self.writes else ():
             remove_leftovers(folder)
         self.note(**_process(), status="running", ended=None, command=command_line())
 

@@ -59,6 +59,7 @@ TREE: Mapping[str, Node] = MappingProxyType(
         "train": Node(),
         "train.tokenizer": Node(target="hybridgen.training.settings.Training", nullable=True),
         "train.generator": Node(target="hybridgen.training.settings.Training"),
+        "compute": Node(target="hybridgen.training.compute.Compute"),
         "metrics": Node(target="hybridgen.evaluation.settings.Metrics"),
         "tracking": Node(target="hybridgen.tracking.Tracking"),
     }

@@ -46,7 +46,6 @@ def command(*arguments, at=None):
 def start(*arguments, cwd, at=None):
     """A hybridgen command at work, with one thread, so that sums keep their order."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    environment.pop("HYBRIDGEN_RUN", None)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command(*arguments, at=at), cwd=cwd, env=environment, **pipes)
 

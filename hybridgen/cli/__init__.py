@@ -20,6 +20,7 @@ VERBS: Final = {
     "sample": "draw pictures with a trained model, or complete one",
     "replay": "draw a picture again from what it says of its own making",
     "evaluate": "judge a trained model; every figure with its protocol",
+    "compare": "set runs side by side: what differs, which figures compare, curves, samples",
     "import": "official weights of a published model into one of ours, every name accounted for",
     "list": "slots, cards and experiments",
     "compose": "print an experiment with all its defaults written out",
@@ -82,6 +83,7 @@ def _run(words: Sequence[str]) -> int:
         sign = next((word for word in extra if "=" in word), "")
         hint = f"\n  to change a key of the experiment, write {sign.lstrip('-')}" if sign else ""
         parser.error(f"unknown argument '{extra[0]}'{hint}")
+    args.words = [verb, *rest]  # for the other processes of a run, which are started with the same words
     code: int = module.run(args)
     return code
 

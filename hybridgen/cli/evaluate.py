@@ -33,14 +33,19 @@ def run(args: argparse.Namespace) -> int:
     from hybridgen.evaluation.whole import judge_model
     from hybridgen.files import write_atomic
     from hybridgen.preflight import look_for
+    from hybridgen.training.launch import is_later_rank, together
 
     composed, trained = open_model(args.model, args.overrides, args.runs, args.registry)
     look_for(composed, trained.data)
-    told = lambda what, done, of: say(f"drawing {what}: {done} of {of}")  # noqa: E731
-    figures = judge_model(
-        trained, assemble_data(composed), assemble_settings(composed, "metrics"),
-        registry=composed.registry, advance=told,
-    )  # fmt: skip
+    compute = assemble_settings(composed, "compute")
+    told = None if is_later_rank(compute) else lambda what, done, of: say(f"drawing {what}: {done} of {of}")
+    with together(compute, trained.device, args.words):
+        figures = judge_model(
+            trained, assemble_data(composed), assemble_settings(composed, "metrics"),
+            registry=composed.registry, advance=told,
+        )  # fmt: skip
+    if not figures:  # another process has them
+        return 0
     stored = json.dumps({name: shown.to_json() for name, shown in figures.items()}, indent=1)
     if args.out is not None:
         write_atomic(args.out, stored + "\n")

@@ -11,7 +11,7 @@ from hybridgen.runs import Run
 if TYPE_CHECKING:
     from hybridgen.checkpoint import Trained
 
-FREE = ("sampler", "metrics", "data", "device", "tracking", "runs")  # what may change without training anew
+FREE = ("sampler", "metrics", "data", "device", "compute", "tracking", "runs")  # what may change without training anew
 
 
 def open_model(
@@ -22,7 +22,7 @@ def open_model(
     Raises:
         UserError: no such model, or an override of something that was trained.
     """
-    from hybridgen.assemble import assemble_sampler
+    from hybridgen.assemble import assemble_sampler, assemble_settings
     from hybridgen.checkpoint import load
     from hybridgen.config import with_overrides
     from hybridgen.training.machine import choose
@@ -36,7 +36,9 @@ def open_model(
         if key not in FREE:
             raise UserError(unknown("key", override.split("=")[0], FREE, "trained model, what may change"))
     trained = load(file, registries=registries)
-    composed = with_overrides(trained.config, overrides, registries, name=str(file))
+    # how many processes trained it is no reason to start as many here
+    here = {key: value for key, value in trained.config.items() if key != "compute"}
+    composed = with_overrides(here, overrides, registries, name=str(file))
     trained.config, trained.sampler = composed.config, assemble_sampler(composed)
-    trained.model.to(choose(composed.config["device"], "fp32").device)
+    trained.model.to(choose(composed.config["device"], "fp32", assemble_settings(composed, "compute")).device)
     return composed, trained

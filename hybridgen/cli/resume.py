@@ -4,13 +4,16 @@ import argparse
 from pathlib import Path
 
 from hybridgen.cli import VERBS
+from hybridgen.errors import UserError, unknown
 
 SUMMARY = VERBS["resume"]
+FREE = ("compute", "tracking")  # what may change without another outcome
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments that say which run."""
     parser.add_argument("run", metavar="RUN", help="a run folder, experiment/run, or an experiment for its latest run")
+    parser.add_argument("overrides", metavar="key=value", nargs="*", help="of the machine: such as compute.devices=1")
     parser.add_argument("--runs", metavar="DIR", type=Path, default=Path("runs"), help="folder of the runs")
     parser.add_argument("--registry", metavar="DIR", type=Path, action="append", default=[], help="parts the run named")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
@@ -18,13 +21,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Looks for what is needed, trains what is left, judges, prints the table."""
-    from hybridgen.cli.train import conducted
-    from hybridgen.config import Composed, from_dict
-    from hybridgen.preflight import look_for
+    from hybridgen.cli.train import conducted, hush
+    from hybridgen.config import Composed, with_overrides
     from hybridgen.runs import Run
 
     found = Run.open(args.run, args.runs)
-    stored = from_dict(found.config, args.registry, name=str(found.path / "config.yaml"))
+    for override in args.overrides:
+        if override.split("=")[0].split(".")[0] not in FREE:
+            raise UserError(unknown("key", override.split("=")[0], FREE, "resume, what may change"))
+    stored = with_overrides(found.config, args.overrides, args.registry, name=str(found.path / "config.yaml"))
     composed = Composed(found.experiment, stored.config, found.delta, stored.places, stored.registry)
+    hush(composed)
+    from hybridgen.preflight import look_for
+
     look_for(composed)
-    return conducted(composed, found, args.json)
+    return conducted(composed, lambda: str(found.path), args)

@@ -29,10 +29,15 @@ def run(args: argparse.Namespace) -> int:
     """Writes one PNG a picture and a grid, each saying in itself what made it."""
     import json
 
+    from hybridgen.assemble import assemble_settings
     from hybridgen.cli.open_model import open_model
     from hybridgen.draw import draw_files
+    from hybridgen.training.launch import together
 
-    _, trained = open_model(args.model, args.overrides, args.runs, args.registry)
-    files = draw_files(trained, args.labels, args.count, args.seed, args.out, args.given, args.mask)
+    composed, trained = open_model(args.model, args.overrides, args.runs, args.registry)
+    with together(assemble_settings(composed, "compute"), trained.device, args.words):
+        files = draw_files(trained, args.labels, args.count, args.seed, args.out, args.given, args.mask)
+    if not files:  # another process has written them
+        return 0
     print(json.dumps([str(file) for file in files], indent=1) if args.json else "\n".join(map(str, files)))
     return 0

@@ -1,7 +1,7 @@
 """What verbs print about figures: a short table for people, one line each."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from hybridgen.evaluation.protocol import Figure
 
@@ -40,6 +40,12 @@ def table(figures: Mapping[str, Figure]) -> str:
             between = "" if shown.interval is None else f"   ({', '.join(form.format(v) for v in shown.interval)})"
             lines.append(f"  {title:34} {form.format(shown.value):>12}{between}")
     return "\n".join(lines)
+
+
+def chief(names: Iterable[str]) -> list[str]:
+    """Those of the names that `table` shows, in its order."""
+    there = set(names)
+    return [name for name in _NAMES if name in there]
 
 
 def say(text: str) -> None:

@@ -2,14 +2,16 @@
 
 import argparse
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hybridgen.cli import VERBS
 
 if TYPE_CHECKING:
+    from hybridgen.conduct import Outcome
     from hybridgen.config import Composed
-    from hybridgen.runs import Run
 
 SUMMARY = VERBS["train"]
 
@@ -27,31 +29,69 @@ def run(args: argparse.Namespace) -> int:
     from hybridgen.config import compose
 
     composed = compose(args.experiment, args.overrides, args.registry)
+    hush(composed)
+    from hybridgen.assemble import assemble_settings
     from hybridgen.cli.show import say
     from hybridgen.preflight import look_for, with_init
     from hybridgen.rehearsal import look_ahead
     from hybridgen.runs import Run
+    from hybridgen.training.launch import is_later_rank
 
     composed = with_init(composed)
     look_for(composed)
-    say(look_ahead(composed))
-    started = Run.create(Path(composed.config["runs"]), composed.name, composed.config, composed.delta)
-    if args.registry:
-        started.note(registries=[str(path.resolve()) for path in args.registry])
-    return conducted(composed, started, args.json)
+    if not is_later_rank(assemble_settings(composed, "compute")):
+        say(look_ahead(composed))
+
+    def create() -> str:
+        run = Run.create(Path(composed.config["runs"]), composed.name, composed.config, composed.delta)
+        if args.registry:
+            run.note(registries=[str(path.resolve()) for path in args.registry])
+        return str(run.path)
+
+    return conducted(composed, create, args)
 
 
-def conducted(composed: "Composed", started: "Run", as_json: bool) -> int:
-    """The same ending for a new run and a resumed one."""
+def conducted(composed: "Composed", folder: Callable[[], str], args: argparse.Namespace) -> int:
+    """The same ending for a new run and a resumed one; the first process of a run asks `folder` where it lies."""
+    from hybridgen import ranks
     from hybridgen.assemble import assemble_settings
-    from hybridgen.cli.show import say, table
+    from hybridgen.cli.show import say
     from hybridgen.conduct import conduct
+    from hybridgen.runs import Run
+    from hybridgen.training.launch import together
+    from hybridgen.training.machine import choose
+
+    compute, started = assemble_settings(composed, "compute"), None
+    machine = choose(composed.config["device"], composed.config["precision"], compute)
+    try:
+        with together(compute, machine.device, args.words):
+            started = Run(Path(ranks.told(folder)), writes=ranks.is_first())
+            outcome = conduct(composed, started, say if started.writes else _silent)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"Go on with: hybridgen resume {started.path}" if started else "") from None
+    return _ending(composed, outcome, args.json) if outcome.run.writes else 0
+
+
+def hush(composed: "Composed") -> None:
+    """Before torch is imported: several processes say only what is wrong.
+
+    DDP looks for parameters without a gradient, since parts may rest for a while, and complains when it finds none.
+    """
+    compute = composed.config["compute"]
+    if compute["devices"] * compute["nodes"] > 1:
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+
+
+def _silent(text: str) -> None:
+    """What the first process says is said once."""
+
+
+def _ending(composed: "Composed", outcome: "Outcome", as_json: bool) -> int:
+    """Prints the table; waits a moment for MLflow."""
+    from hybridgen.assemble import assemble_settings
+    from hybridgen.cli.show import table
     from hybridgen.tracking import root_of, sync_pending
 
-    try:
-        outcome = conduct(composed, started, say)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"Go on with: hybridgen resume {started.path}") from None
     if as_json:
         print(json.dumps({name: shown.to_json() for name, shown in outcome.figures.items()}, indent=1))
         return 0
@@ -61,7 +101,7 @@ def conducted(composed: "Composed", started: "Run", as_json: bool) -> int:
     sent = outcome.mirror.wait(20 if outcome.mirror.reached else 5)
     print("MLflow    hybridgen ui" + ("" if sent else "   (the store is slow or away; a later command sends the rest)"))
     if sent:  # the store is there: what earlier runs could not send goes now
-        sync_pending(root_of(started), assemble_settings(composed, "tracking"))
+        sync_pending(root_of(outcome.run), assemble_settings(composed, "tracking"))
     return 0
 
 

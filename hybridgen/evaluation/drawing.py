@@ -8,6 +8,7 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from hybridgen.checkpoint import Trained
+from hybridgen.ranks import shared_out
 
 
 def balanced_labels(count: int, classes: int) -> list[int]:
@@ -25,15 +26,18 @@ def draw_pictures(
 ) -> tuple[UInt8[Tensor, "N X *size"], Int[Tensor, " N"]]:
     """`count` pictures of seeds `seed`, `seed` + 1, … in all classes alike, as bytes, with their labels.
 
-    `settings` change the sampler; `advance` is told how many are drawn.
+    The processes of a run draw them together, and each has all of them in the end. `settings` change the sampler;
+    `advance` is told how many are drawn.
     """
-    labels, parts = balanced_labels(count, len(trained.data.classes)), []
-    for start in range(0, count, batch):
-        cut = labels[start : start + batch]
-        parts.append(rounded(trained.sample(cut, seed=seed + start, batch=batch, **settings)))
+    labels = balanced_labels(count, len(trained.data.classes))
+
+    def draw(cut: slice) -> UInt8[Tensor, "B X *size"]:
+        drawn = rounded(trained.sample(labels[cut], seed=seed + cut.start, batch=batch, **settings))
         if advance is not None:
-            advance(start + len(cut))
-    return torch.cat(parts), torch.tensor(labels)
+            advance(cut.stop)
+        return drawn
+
+    return shared_out(count, batch, draw, (trained.data.channels, *trained.data.size)), torch.tensor(labels)
 
 
 def rounded(x: Tensor) -> UInt8[Tensor, "N X *size"]:

@@ -5,8 +5,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from hybridgen import ranks
 from hybridgen.checkpoint import Trained
 from hybridgen.data.base import Data
 from hybridgen.evaluation.cost import macs, parameters
@@ -29,12 +30,18 @@ def judge_model(
 ) -> dict[str, Figure]:
     """All figures of a trained model; those of the same codes without the residual end in `_discrete`.
 
-    `advance(what, done, of)` is told how drawing goes.
+    `advance(what, done, of)` is told how drawing goes. Of several processes that share a run all draw, and the first
+    one judges: the others get no figures.
     """
+    both = trained.model.residual_head is not None and trained.model.code_head is not None
+    if not ranks.is_first():
+        for suffix in ("", "_discrete") if both else ("",):
+            _drawn(trained, settings, suffix, None)
+        return {}
     facts = known_facts(trained)
     figures = judge_tokenizer(trained, data, settings, facts)
     figures |= _judge_drawn(trained, data, settings, facts, "", registry, advance)
-    if trained.model.residual_head is not None and trained.model.code_head is not None:
+    if both:
         figures |= _judge_drawn(trained, data, settings, facts, "_discrete", registry, advance)
     return figures | costs(trained, facts)
 
@@ -78,12 +85,13 @@ def judge_tokenizer(trained: Trained, data: Data, settings: Metrics, facts: dict
 
 def costs(trained: Trained, facts: dict[str, Any]) -> dict[str, Figure]:
     """Parameters, multiply-accumulates and seconds a picture, decoding included."""
-    counted = {"kind": "counted", "model": facts["model"], "sampler": trained.config["sampler"]}
+    counted = {"kind": "counted", "model": facts["model"]}
     named = parameters(trained.model)
     figures = {f"parameters/{k}": figure(v, {**counted, "metric": f"parameters of {k}"}) for k, v in named.items()}
     with _at_rest(trained.model):
         products = macs(lambda: trained.sample([0], batch=1))
-    figures["macs"] = figure(products, {**counted, "metric": "multiply-accumulates a picture"})
+    drawing = {**counted, "sampler": trained.config["sampler"], "metric": "multiply-accumulates a picture"}
+    figures["macs"] = figure(products, drawing)
     said = {key: facts[key] for key in ("model", "precision", "device")} | {"sampler": trained.config["sampler"]}
     labels = balanced_labels(TIMED, len(trained.data.classes))
     return figures | {
@@ -107,13 +115,21 @@ def _judge_drawn(
     trained: Trained, data: Data, settings: Metrics, facts: dict[str, Any], suffix: str,
     registry: Registry | None, advance: Advance | None,
 ) -> dict[str, Figure]:  # fmt: skip
-    changed = {"head_steps": 0} if suffix else {}
-    what = "codes alone" if suffix else "pictures"
-    told = None if advance is None else lambda done: advance(what, done, settings.samples)
-    pixels, labels = draw_pictures(trained, settings.samples, settings.seed, settings.batch, told, **changed)
+    pixels, labels = _drawn(trained, settings, suffix, advance)
     seeds = f"{settings.seed}-{settings.seed + settings.samples - 1}"
-    protocol = {**facts, "sampler": {**trained.config["sampler"], **changed}, "seeds": seeds}
+    protocol = {**facts, "sampler": {**trained.config["sampler"], **_changed(suffix)}, "seeds": seeds}
     figures = judge_pictures(pixels, labels, data, settings, protocol, registry=registry, device=trained.device)
     own = {name: value for name, value in figures.items() if not ((suffix and "_real" in name) or "floor" in name)}
     shared = {} if suffix else {name: value for name, value in figures.items() if name not in own}
     return {f"{name}{suffix}": value for name, value in own.items()} | shared
+
+
+def _drawn(trained: Trained, settings: Metrics, suffix: str, advance: Advance | None) -> tuple[Tensor, Tensor]:
+    """Pictures and their labels; those of a suffix are drawn without the residual."""
+    what = "codes alone" if suffix else "pictures"
+    told = None if advance is None else lambda done: advance(what, done, settings.samples)
+    return draw_pictures(trained, settings.samples, settings.seed, settings.batch, told, **_changed(suffix))
+
+
+def _changed(suffix: str) -> dict[str, int]:
+    return {"head_steps": 0} if suffix else {}

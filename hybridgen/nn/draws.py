@@ -8,6 +8,8 @@ import hashlib
 import torch
 from torch import Generator, Tensor
 
+from hybridgen.ranks import gathered
+
 
 def keyed(*key: object) -> Generator:
     """A CPU generator whose stream depends on `key` alone, in every process and on every machine."""
@@ -38,6 +40,14 @@ class Draws:
     def shared(self) -> float:
         """One uniform number in [0, 1) that every rank sees alike."""
         return torch.rand((), generator=self.generator).item()
+
+    def everyone(self, x: Tensor) -> Tensor:
+        """The rows of all ranks, for statistics of the global batch; no gradient passes."""
+        return x if self.world == 1 else gathered(x)
+
+    def common(self, *shape: int) -> Tensor:
+        """Uniform numbers in [0, 1) that every rank sees alike, float32 on the CPU."""
+        return torch.rand(shape, generator=self.generator)
 
     def _whole(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         return (shape[0] * self.world, *shape[1:])

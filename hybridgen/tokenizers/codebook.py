@@ -14,6 +14,8 @@ from hybridgen.nn.draws import Draws
 class Codebook(nn.Module):
     """V vectors that follow the mean of what is assigned to them; no gradient ever reaches them.
 
+    Processes that share a batch each hand in the rows of all (`Draws.everyone`), so that their codebooks stay equal.
+
     Args:
         vocab: V.
         channels: C.
@@ -76,7 +78,7 @@ class Codebook(nn.Module):
         return torch.nn.functional.one_hot(codes, len(self.vectors)).float()
 
     def _some(self, x: Float[Tensor, "M C"], rng: Draws) -> Float[Tensor, "V C"]:
-        u = rng.uniform(len(self.vectors)).to(x.device)
+        u = rng.common(len(self.vectors)).to(x.device)
         return x[(u * x.shape[0]).long().clamp_max(x.shape[0] - 1)].float()
 
 

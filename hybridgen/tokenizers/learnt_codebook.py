@@ -17,6 +17,8 @@ class LearntCodebook(nn.Module):
         normalise: vectors have unit length.
     """
 
+    started = True  # there is nothing to begin with: gradients find the way
+
     def __init__(self, vocab: int, channels: int, normalise: bool) -> None:
         super().__init__()
         self.normalise = normalise
@@ -33,7 +35,7 @@ class LearntCodebook(nn.Module):
         return nearest_of(x, self.vectors.detach())
 
     def start(self, x: Float[Tensor, "M C"], rng: Draws) -> None:
-        """Nothing: gradients find the way."""
+        """Nothing."""
 
     def follow(self, x: Float[Tensor, "M C"], codes: Int[Tensor, " M"], rng: Draws) -> None:
-        """Nothing, likewise."""
+        """Nothing."""

@@ -102,17 +102,20 @@ class PyramidQuantizer(nn.Module):
         """
         still = latent.detach()
         source = latent if self.weights.entropy else still  # only the entropy asks how what is left depends on z
-        self.codebook.start(torch.cat([to_sequence(shrink(still, g)).flatten(0, 1) for g in self.scales]), rng)
+        if not self.codebook.started:
+            rows = [rng.everyone(to_sequence(shrink(still, g))).flatten(0, 1) for g in self.scales]
+            self.codebook.start(torch.cat(rows), rng)
         painted, terms, seen, codes = torch.zeros_like(still), list[dict[str, Tensor]](), [], []
         for s, grid in enumerate(self.scales):
             left = shrink(source - painted.detach(), grid)
             chosen = self._choose(left.detach())
-            seen.append(to_sequence(left.detach()).flatten(0, 1))
+            seen.append(rng.everyone(to_sequence(left.detach())).flatten(0, 1))
             codes.append(chosen)
             painted = painted + self.contribution(self.codebook.vectors[chosen], s, learning=True)
             terms.append(self._terms(latent, painted, left))
         if follow:
-            self.codebook.follow(torch.cat(seen), torch.cat([c.flatten() for c in codes]), rng)
+            everyones = [rng.everyone(chosen).flatten() for chosen in codes]
+            self.codebook.follow(torch.cat(seen), torch.cat(everyones), rng)
         losses = {name: torch.stack([term[name] for term in terms]).mean() for name in terms[0]}
         return Learned(painted, codes, losses)
 

@@ -5,8 +5,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from torch import Tensor, nn
 
+from hybridgen import ranks
 from hybridgen.errors import UserError
 from hybridgen.files import atomic_path
 from hybridgen.runs import Run
@@ -83,10 +85,15 @@ class Saving(Stepwise):
 
     def after(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Saves every so many steps."""
-        if trainer.global_step % self.every == 0 or self.wish.stop:
-            with atomic_path(self.run.checkpoint) as temporary:
-                trainer.save_checkpoint(temporary)
-        trainer.should_stop = trainer.should_stop or self.wish.stop
+        stop = ranks.any_of(self.wish.stop)
+        if trainer.global_step % self.every == 0 or stop:
+            if ranks.is_first():
+                with atomic_path(self.run.checkpoint) as temporary:
+                    trainer.save_checkpoint(temporary)
+            else:  # has its part in gathering what is saved; nothing is written here
+                trainer.save_checkpoint(self.run.checkpoint)
+        self.wish.stop = stop
+        trainer.should_stop = trainer.should_stop or stop
 
 
 class Watching(Stepwise):
@@ -113,27 +120,29 @@ class Watching(Stepwise):
     def after(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Whatever is due after this step."""
         step, settings = trainer.global_step, self.settings
-        if not trainer.is_global_zero:
-            return
-        if step % settings.save_every == 0:  # what is saved is to be gone on with
-            check_finite(self.stage, step, vars(module)["losses"]["loss"])
-        if step % settings.log_every == 0 or step == settings.steps:
-            losses = {name: value.item() for name, value in vars(module)["losses"].items()}
-            rate = trainer.optimizers[0].param_groups[0]["lr"]
-            self.run.log(step, {f"train/{k}": v for k, v in losses.items()} | {"train/lr": rate}, self.stage)
-            check_finite(self.stage, step, vars(module)["losses"]["loss"])
+        due = step % settings.log_every == 0 or step == settings.steps
+        if due or step % settings.save_every == 0:  # what is saved is to be gone on with
+            losses = ranks.means(vars(module)["losses"])
+            if due:
+                rate = trainer.optimizers[0].param_groups[0]["lr"]
+                self.run.log(step, {f"train/{k}": v for k, v in losses.items()} | {"train/lr": rate}, self.stage)
+            check_finite(self.stage, step, torch.tensor(losses["loss"]))
         note = ""
         if step % settings.check_every == 0 or step == settings.steps:
-            figures, note = self._with_averages(module)
+            with self._looking():
+                figures, note = self.check() if ranks.is_first() else ({}, "")
             self.run.log(step, figures, self.stage)
         if self.draw is not None and settings.sample_every and step % settings.sample_every == 0:
-            with self.ema.swapped(), _resting(module):
-                self.draw(step)
+            with self._looking():
+                if ranks.is_first():
+                    self.draw(step)
         self.progress.advance(step, note)
 
-    def _with_averages(self, module: pl.LightningModule) -> tuple[dict[str, float], str]:
-        with self.ema.swapped(), _resting(module):
-            return self.check()
+    @contextmanager
+    def _looking(self) -> Iterator[None]:
+        """The module that is looked at carries the averages and rests; all processes enter, the first one looks."""
+        with self.ema.swapped(), _resting(self.ema.shown):
+            yield
 
 
 def check_finite(stage: str, step: int, *values: Tensor) -> None:

@@ -10,20 +10,27 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from hybridgen.ranks import is_first
+from hybridgen.training.sharding import local, share_of, whole
+
 
 class Ema:
-    """Averages of a module's parameters.
+    """Averages of a module's parameters; where these are split over processes, each keeps the average of its part.
 
     Args:
         module: whose parameters are averaged.
         decay: the cap; 0 keeps the latest weights.
+        shown: the module that is looked at and kept in the end, of the same parameters, whole; None: `module` itself.
     """
 
-    def __init__(self, module: nn.Module, decay: float) -> None:
+    def __init__(self, module: nn.Module, decay: float, shown: nn.Module | None = None) -> None:
         self.decay, self.updates = decay, 0
         self.names = [name for name, _ in module.named_parameters()]
-        self.live = [p for _, p in module.named_parameters()]
+        self.weights = [p for _, p in module.named_parameters()]
+        self.live = [local(p) for p in self.weights]
         self.average = [p.detach().clone() for p in self.live]
+        self.shown = module if shown is None else shown
+        self.in_place = shown is None
 
     @torch.no_grad()
     def update(self) -> None:
@@ -34,7 +41,12 @@ class Ema:
 
     @contextmanager
     def swapped(self) -> Iterator[None]:
-        """The module carries the averages inside this block, and its live weights after it, whatever happens."""
+        """`shown` carries the averages inside this block, and a module in training its weights after it in any case."""
+        if not self.in_place:
+            self.copy_to_shown()
+            with self._beside():
+                yield
+            return
         self._swap()
         try:
             yield
@@ -42,26 +54,39 @@ class Ema:
             self._swap()
 
     @torch.no_grad()
-    def copy_to_live(self) -> None:
-        """The end of training: the module keeps the averages."""
-        for p, average in zip(self.live, self.average, strict=True):
-            p.copy_(average)
+    def copy_to_shown(self) -> None:
+        """The end of training: `shown` keeps the averages."""
+        kept = dict(self.shown.named_parameters())
+        for name, p, average in zip(self.names, self.weights, self.average, strict=True):
+            kept[name].copy_(whole(average, p))
 
     def follow_device(self) -> None:
         """Moves the averages to where the weights are."""
+        self.live = [local(p) for p in self.weights]
         self.average = [a.to(p.device) for a, p in zip(self.average, self.live, strict=True)]
 
     def state_dict(self) -> dict[str, Tensor | int]:
         """Plain: names to averages, and how many updates."""
-        return {"updates": self.updates, **dict(zip(self.names, self.average, strict=True))}
+        pairs = zip(self.names, self.weights, self.average, strict=True)
+        return {"updates": self.updates, **{name: whole(average, p) for name, p, average in pairs}}
 
     def load_state_dict(self, state: dict[str, Tensor | int]) -> None:
         """The inverse of `state_dict`."""
         self.updates = int(state["updates"])
-        for name, average in zip(self.names, self.average, strict=True):
+        for name, p, average in zip(self.names, self.weights, self.average, strict=True):
             saved = state[name]
             assert isinstance(saved, Tensor), f"{name} is a tensor in a saved average"
-            average.copy_(saved)
+            average.copy_(share_of(saved, p))
+
+    @contextmanager
+    def _beside(self) -> Iterator[None]:
+        """Inside this block the first process has `shown` where the weights are; else it lies in the CPU's memory."""
+        if is_first():
+            self.shown.to(self.live[0].device)
+        try:
+            yield
+        finally:
+            self.shown.cpu()
 
     @torch.no_grad()
     def _swap(self) -> None:

@@ -35,6 +35,9 @@ class GeneratorModule(pl.LightningModule):
         self.losses = self.model.loss(cached_tokens(batch), batch, rng)
         return self.losses["loss"]
 
+    def configure_model(self) -> None:
+        """Nothing: a module that is split over processes was split before (sharding.py); Lightning asks for this."""
+
     def on_fit_start(self) -> None:
         """Compiles the backbone if asked to; in place, so that names in checkpoints stay as they are."""
         if self.settings.compile:

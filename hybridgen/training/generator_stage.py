@@ -1,9 +1,11 @@
 """Stage 2: the generator learns to draw the tokens of a frozen tokenizer."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
+from hybridgen import ranks
 from hybridgen.assemble import assemble_model, assemble_settings
 from hybridgen.checkpoint import describe, read_weights, save
 from hybridgen.config import Composed
@@ -17,6 +19,7 @@ from hybridgen.training.cache import encode_all
 from hybridgen.training.generator_module import GeneratorModule, cached_tokens
 from hybridgen.training.held_out import generator_losses
 from hybridgen.training.machine import Machine
+from hybridgen.training.sharding import split
 from hybridgen.training.stage import Stage, fit
 from hybridgen.training.start import begin_from, find_init, freeze
 
@@ -49,9 +52,13 @@ def train_generator(
 
     title = f"stage 2  {composed.name}"
     sketch = None if draw is None else lambda step: draw(model, step)
-    fit(Stage("generator", title, run, settings, machine, config["seed"], check, sketch), module, train)
+    parted = machine.compute.world > 1 and machine.compute.strategy == "fsdp"
+    into_parts = partial(split, device=machine.device) if parted else None
+    fit(Stage("generator", title, run, settings, machine, config["seed"], check, sketch, into_parts), module, train)
     model.cpu().eval()
-    save(run.model, model, describe("generator", config, data.spec, weights="ema", steps=settings.steps))
+    if ranks.is_first():
+        save(run.model, model, describe("generator", config, data.spec, weights="ema", steps=settings.steps))
+    ranks.wait()
     return model.to(machine.device)
 
 

@@ -14,11 +14,12 @@ class StageProgress:
         title: what is going on, such as "stage 1  tokenizer hybrid".
         steps: in all.
         done: steps that an earlier run did.
+        quiet: say nothing: another process does.
     """
 
-    def __init__(self, title: str, steps: int, done: int = 0) -> None:
+    def __init__(self, title: str, steps: int, done: int = 0, quiet: bool = False) -> None:
         self.title, self.steps = title, steps
-        self.console = Console(file=sys.stderr, highlight=False)
+        self.console = Console(file=sys.stderr, highlight=False, quiet=quiet)
         self.began, self.first, self.spoke, self.note = time.monotonic(), done, time.monotonic(), ""
         columns = (TextColumn("{task.description}"), BarColumn(20), TaskProgressColumn(), TimeElapsedColumn(),
                    TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))  # fmt: skip

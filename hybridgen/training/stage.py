@@ -4,10 +4,13 @@ import logging
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 
+from hybridgen import ranks
+from hybridgen.errors import UserError
 from hybridgen.runs import Run
 from hybridgen.training.batches import Batches, Source
 from hybridgen.training.callbacks import Averaging, Saving, Watching, check_finite
@@ -30,6 +33,7 @@ class Stage:
     seed: int
     check: Callable[[], tuple[dict[str, float], str]]
     draw: Callable[[int], None] | None = None
+    split: Callable[[pl.LightningModule], pl.LightningModule] | None = None  # a copy that is split over processes
 
 
 def fit(stage: Stage, module: pl.LightningModule, source: Source, extra: Sequence[pl.Callback] = ()) -> Ema:
@@ -46,26 +50,27 @@ def fit(stage: Stage, module: pl.LightningModule, source: Source, extra: Sequenc
         KeyboardInterrupt: Ctrl-C, once the step is finished and a checkpoint is written; a second one: at once.
     """
     settings, ckpt = stage.settings, stage.run.checkpoint
-    ema = Ema(module, settings.ema)
+    trained = module if stage.split is None else stage.split(module)
+    ema = Ema(trained, settings.ema, None if trained is module else module)
     done = _steps_in(ckpt) if ckpt.exists() else 0
     stage.run.rewind(stage.name, done)
-    progress = StageProgress(stage.title, settings.steps, done)
+    progress = StageProgress(stage.title, settings.steps, done, quiet=not ranks.is_first())
     watching = Watching(stage.run, stage.name, settings, ema, stage.check, stage.draw, progress)
     with warnings.catch_warnings(), watched() as wish:
         _quiet()
         # saving comes after watching: a checkpoint of a step holds the promise that the step's line is written
         trainer = _trainer(stage, [Averaging(ema), watching, Saving(stage.run, settings.save_every, wish), *extra])
         start, part = done * settings.accumulate, settings.batch // settings.accumulate
-        batches = Batches(source, part, stage.seed, start, rank=trainer.global_rank, world=trainer.world_size)
+        batches = Batches(source, part, stage.seed, start, rank=ranks.rank(), world=ranks.world())
         try:
-            trainer.fit(module, train_dataloaders=batches, ckpt_path=str(ckpt) if done else None, weights_only=True)
+            trainer.fit(trained, train_dataloaders=batches, ckpt_path=str(ckpt) if done else None, weights_only=True)
         except SystemExit:  # what Lightning makes of a second Ctrl-C
             raise KeyboardInterrupt from None
         finally:
             progress.close()
     if wish.stop:
         raise KeyboardInterrupt
-    ema.copy_to_live()
+    ema.copy_to_shown()
     check_finite(stage.name, settings.steps, *module.parameters())
     return ema
 
@@ -76,7 +81,7 @@ def _trainer(stage: Stage, callbacks: list[pl.Callback]) -> pl.Trainer:
         max_steps=settings.steps,
         max_epochs=-1,
         accelerator="gpu" if stage.machine.device.type == "cuda" else "cpu",
-        devices=1,
+        **_spread(stage),
         precision=stage.machine.lightning,
         accumulate_grad_batches=settings.accumulate,
         callbacks=callbacks,
@@ -88,6 +93,31 @@ def _trainer(stage: Stage, callbacks: list[pl.Callback]) -> pl.Trainer:
         use_distributed_sampler=False,
         default_root_dir=str(stage.run.path),
     )
+
+
+def _spread(stage: Stage) -> dict[str, Any]:
+    """How Lightning shares the work out; the processes are there and connected already (launch.py)."""
+    compute = stage.machine.compute
+    if compute.world != ranks.world():  # Lightning would start the others now, too late, by this process's command
+        raise UserError(
+            f"compute: {compute.world} processes are asked for, and {ranks.world()} is here; `hybridgen train` and"
+            " `resume` start them, other commands train in one: set compute.devices=1"
+        )
+    if compute.world == 1:
+        return {"devices": 1}
+    from pytorch_lightning.plugins.environments import LightningEnvironment
+    from pytorch_lightning.strategies import DDPStrategy, ModelParallelStrategy, Strategy
+
+    # a part may be without a gradient for a while: a null that no row of a batch asks for, an encoder at rest
+    strategy: Strategy = DDPStrategy(find_unused_parameters=True)
+    if stage.split is not None:
+        strategy = ModelParallelStrategy(  # its "auto" would not share the data out
+            data_parallel_size=compute.world, tensor_parallel_size=1, save_distributed_checkpoint=False
+        )
+    return {
+        "devices": compute.devices, "num_nodes": compute.nodes, "strategy": strategy,
+        "plugins": [LightningEnvironment()],
+    }  # fmt: skip
 
 
 def _steps_in(ckpt: object) -> int:

@@ -3,11 +3,13 @@
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from hybridgen import ranks
 from hybridgen.assemble import assemble_model, assemble_settings
 from hybridgen.checkpoint import describe, read_weights, save
 from hybridgen.config import Composed
@@ -46,16 +48,17 @@ def obtain_tokenizer(
     """The trained tokenizer and the folder it lies in, runs/tokenizers/<hash>/.
 
     Whoever comes first trains it under a lock; others wait, and if the first one dies, the next goes on from its
-    checkpoint.
+    checkpoint. The processes of one run train it together; the first of them holds the lock for all.
     """
     key = tokenizer_key(composed, data, machine)
     name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     torch.manual_seed(keyed(composed.config["seed"], "tokenizer weights").initial_seed())
     tokenizer = assemble_model(composed, data.spec).tokenizer
     folder = root / TOKENIZERS / name
-    with lock(folder / ".lock", waiting=say):
-        run = Run.at(folder, key, {})
-        if not run.model.exists():
+    with lock(folder / ".lock", waiting=say) if ranks.is_first() else nullcontext():
+        missing = ranks.told(lambda: not Run.at(folder, key, {}).model.exists())
+        run = Run(folder, writes=ranks.is_first())
+        if missing:
             _train(tokenizer, run, composed, data, machine)
             run.finish()
     read_weights(run.model, tokenizer)
@@ -75,7 +78,9 @@ def _train(tokenizer: Tokenizer, run: Run, composed: Composed, data: Data, machi
         fit(stage, module, Source({"x": pictures}))
     tokenizer.cpu().eval()
     tokenizer.measure(to_unit(pictures[:MEASURED_ON]))
-    save(run.model, tokenizer, describe("tokenizer", composed.config, data.spec))
+    if ranks.is_first():
+        save(run.model, tokenizer, describe("tokenizer", composed.config, data.spec))
+    ranks.wait()
 
 
 def _look(tokenizer: Tokenizer, x: torch.Tensor) -> Callable[[], tuple[dict[str, float], str]]:

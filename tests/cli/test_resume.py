@@ -51,6 +51,11 @@ def test_there_is_no_such_run(tmp_path, capsys):
     assert "Traceback" not in said
 
 
+def test_only_the_machine_may_change(tiny_runs, capsys):
+    assert main(["resume", "tiny", "seed=1", "--runs", str(tiny_runs)]) == 2
+    assert "unknown key 'seed'" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_run_with_a_part_file_asks_for_its_folder_again(stopped, tmp_path, capsys):
     _, run = stopped("tokenizer", 2, interrupt)

@@ -17,13 +17,8 @@ from hybridgen.cli import main
 from hybridgen.errors import UserError
 from hybridgen.mirror import mirror
 from hybridgen.mlflow_server import free_port, runs_page
-from hybridgen.runs import HANDED_ON, Run
+from hybridgen.runs import Run
 from hybridgen.tracking import store_uri
-
-
-@pytest.fixture(autouse=True)
-def _own_environment(monkeypatch):
-    monkeypatch.setenv(HANDED_ON, "")
 
 
 class Answer(BaseHTTPRequestHandler):

@@ -13,7 +13,7 @@ import pytest
 
 from hybridgen.mirror import has_pending, mirror
 from hybridgen.mlflow_store import connect
-from hybridgen.runs import HANDED_ON, Run
+from hybridgen.runs import Run
 from hybridgen.tracking import Tracking, start_mirror, store_uri
 
 pytestmark = [
@@ -55,7 +55,6 @@ def stuck(ways, tmp_path_factory):
     """Way -> (run, mirror, seconds that starting took, seconds of each log); all mirrors at work at the same time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
-        patch.setenv(HANDED_ON, "")
         found = {}
         for way, uri in ways.items():
             run = Run.create(tmp_path_factory.mktemp(way), "demo", {"seed": 0}, {})

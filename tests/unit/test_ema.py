@@ -85,5 +85,5 @@ def test_the_end_of_training(net):
     ema = Ema(net, 0.9)
     averages = [a.clone() for a in ema.average]
     moved(net, 5.0)
-    ema.copy_to_live()
+    ema.copy_to_shown()
     assert all(p.equal(a) for p, a in zip(net.parameters(), averages, strict=True))

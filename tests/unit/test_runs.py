@@ -12,13 +12,7 @@ import pytest
 from hybridgen import journal
 from hybridgen.errors import UserError
 from hybridgen.files import LockedError
-from hybridgen.runs import HANDED_ON, Run, runs_in
-
-
-@pytest.fixture(autouse=True)
-def _own_environment(monkeypatch):
-    monkeypatch.setenv(HANDED_ON, "")
-    monkeypatch.delenv("LOCAL_RANK", raising=False)
+from hybridgen.runs import Run, runs_in
 
 
 def make(root, experiment="demo", config=None):
@@ -59,11 +53,20 @@ def test_a_fixed_folder_is_made_once(tmp_path):
     assert again.info["id"] == first.info["id"]
 
 
-def test_other_ranks_get_the_run_of_the_first(tmp_path, monkeypatch):
+def test_the_later_processes_of_a_run_write_nothing(tmp_path):
     run = make(tmp_path)
-    monkeypatch.setenv("LOCAL_RANK", "1")
-    assert make(tmp_path).path == run.path
-    assert len(runs_in(tmp_path / "demo")) == 1
+    run.log(1, {"loss": 1.0}, "generator")
+    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+    other = Run(run.path, writes=False)
+    with run.hold(), other.hold():
+        other.resume()
+        other.log(2, {"loss": 2.0}, "generator")
+        other.rewind("generator", 0)
+        other.link("tokenizer", run)
+        other.finish("failed")
+    (run.path / ".lock").unlink()
+    assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
+    assert other.metrics() == run.metrics(), "they read"
 
 
 @pytest.mark.parametrize(

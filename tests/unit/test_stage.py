@@ -7,29 +7,12 @@ from functools import partial
 import pytest
 import pytorch_lightning as pl
 import torch
-from tiny_run import curves, differing, tiny
+from tiny_run import curves, differing
+from tiny_stage import STEPS, KilledError, few_examples, train
 
-from hybridgen.assemble import assemble_data, assemble_model
-from hybridgen.data.base import Examples
 from hybridgen.errors import UserError
 from hybridgen.runs import Run
-from hybridgen.training.batches import Source, to_unit
-from hybridgen.training.cache import encode_all
 from hybridgen.training.callbacks import Saving
-from hybridgen.training.generator_module import GeneratorModule
-from hybridgen.training.held_out import generator_losses, tokenizer_figures
-from hybridgen.training.machine import choose
-from hybridgen.training.settings import Training
-from hybridgen.training.stage import Stage, fit
-from hybridgen.training.tokenizer_module import TokenizerModule
-
-COMPOSED = tiny()
-PICTURES = 40  # with batches of 8 an order ends every fifth batch
-STEPS = 12
-
-
-class KilledError(Exception):
-    """Stands for whatever ends a process."""
 
 
 class After(pl.Callback):
@@ -44,31 +27,9 @@ class After(pl.Callback):
 
 
 @pytest.fixture(scope="module")
-def examples():
-    whole = assemble_data(COMPOSED).load("train")
-    return Examples(whole.x[:PICTURES], whole.labels[:PICTURES])
-
-
-@pytest.fixture(scope="module")
-def stage(examples):
+def stage():
     """Trains a stage anew, or on in a folder that exists; gives its module and its averages."""
-
-    def train(name, folder, extra=(), *, precision="fp32", parts=(), **settings):
-        chosen = Training(**{"steps": STEPS, "batch": 8, "save_every": 4, "log_every": 1, "check_every": 3} | settings)
-        torch.manual_seed(0)
-        model = assemble_model(tiny(*parts), assemble_data(COMPOSED).spec)
-        if name == "tokenizer":
-            module, source = TokenizerModule(model.tokenizer, chosen, 0), Source({"x": examples.x})
-            figures = partial(tokenizer_figures, model.tokenizer, to_unit(examples.x[:8]))
-        else:
-            model.tokenizer.eval().requires_grad_(False)
-            source = encode_all(model.tokenizer, examples, True, torch.device("cpu"))
-            module = GeneratorModule(model, chosen, 0)
-            figures = partial(generator_losses, model, source, torch.device("cpu"))
-        plan = Stage(name, name, Run.at(folder, {}, {}), chosen, choose("cpu", precision), 0, lambda: (figures(), ""))
-        return module, fit(plan, module, source, extra)
-
-    return train
+    return partial(train, examples=few_examples())
 
 
 def die():

@@ -9,15 +9,10 @@ from hybridgen.errors import UserError
 from hybridgen.files import lock
 from hybridgen.mirror import MIRROR_LOCK, has_pending, mirror
 from hybridgen.mlflow_store import LONGEST, Store, clean, connect, flatten
-from hybridgen.runs import HANDED_ON, Run
+from hybridgen.runs import Run
 from hybridgen.tracking import Tracking, start_mirror, store_uri, sync_pending
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-
-
-@pytest.fixture(autouse=True)
-def _own_environment(monkeypatch):
-    monkeypatch.setenv(HANDED_ON, "")
 
 
 @pytest.fixture(scope="module")

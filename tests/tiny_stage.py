@@ -1,0 +1,55 @@
+"""One stage of training at a tiny size, for tests: alone, or as one of several processes."""
+
+from functools import partial
+
+import torch
+from tiny_run import tiny
+
+from hybridgen.assemble import assemble_data, assemble_model
+from hybridgen.data.base import Examples
+from hybridgen.ranks import is_first
+from hybridgen.runs import Run
+from hybridgen.training.batches import Source, to_unit
+from hybridgen.training.cache import encode_all
+from hybridgen.training.compute import Compute
+from hybridgen.training.generator_module import GeneratorModule
+from hybridgen.training.held_out import generator_losses, tokenizer_figures
+from hybridgen.training.machine import choose
+from hybridgen.training.settings import Training
+from hybridgen.training.sharding import split
+from hybridgen.training.stage import Stage, fit
+from hybridgen.training.tokenizer_module import TokenizerModule
+
+COMPOSED = tiny()
+PICTURES = 40  # with batches of 8 an order ends every fifth batch
+STEPS = 12
+
+
+class KilledError(Exception):
+    """Stands for whatever ends a process."""
+
+
+def few_examples():
+    """The first pictures of the training data."""
+    whole = assemble_data(COMPOSED).load("train")
+    return Examples(whole.x[:PICTURES], whole.labels[:PICTURES])
+
+
+def train(name, folder, extra=(), *, examples, precision="fp32", parts=(), compute=None, **settings):
+    """Trains a stage anew, or on in a folder that exists; gives its module and its averages."""
+    chosen = Training(**{"steps": STEPS, "batch": 8, "save_every": 4, "log_every": 1, "check_every": 3} | settings)
+    torch.manual_seed(0)
+    model = assemble_model(tiny(*parts), assemble_data(COMPOSED).spec)
+    if name == "tokenizer":
+        module, source = TokenizerModule(model.tokenizer, chosen, 0), Source({"x": examples.x})
+        figures = partial(tokenizer_figures, model.tokenizer, to_unit(examples.x[:8]))
+    else:
+        model.tokenizer.eval().requires_grad_(False)
+        source = encode_all(model.tokenizer, examples, True, torch.device("cpu"))
+        module = GeneratorModule(model, chosen, 0)
+        figures = partial(generator_losses, model, source, torch.device("cpu"))
+    machine = choose("cpu", precision, compute or Compute())
+    parted = partial(split, device=machine.device) if machine.compute.strategy == "fsdp" else None
+    run = Run.at(folder, {}, {}) if is_first() else Run(folder, writes=False)
+    plan = Stage(name, name, run, chosen, machine, 0, lambda: (figures(), ""), split=parted)
+    return module, fit(plan, module, source, extra)
