@@ -40,7 +40,7 @@ class Outcome:
 
 def conduct(composed: Composed, run: Run, say: Say) -> Outcome:
     """Trains (or goes on training) and judges; safe to kill at any moment and to call again on the same run."""
-    began, root = time.monotonic(), run.path.parent.parent
+    began, root = time.monotonic(), run.root
     machine, data = choose(composed.config["device"], composed.config["precision"]), assemble_data(composed)
     with run.hold(), _ended(run):
         run.resume()

@@ -25,16 +25,17 @@ Advance = Callable[[str, int, int], None]
 
 
 def judge_model(
-    trained: Trained, data: Data, settings: Metrics, *, registry: Registry | None = None, advance: Advance | None = None
-) -> dict[str, Figure]:
+    trained: Trained, data: Data, settings: Metrics, *, registry: Registry | None = None, advance: Advance | None = None,
+    discrete: bool = True,
+) -> dict[str, Figure]:  # fmt: skip
     """All figures of a trained model; those of the same codes without the residual end in `_discrete`.
 
-    `advance(what, done, of)` is told how drawing goes.
+    `advance(what, done, of)` is told how drawing goes; without `discrete` those of the codes alone are left out.
     """
     facts = known_facts(trained)
     figures = judge_tokenizer(trained, data, settings, facts)
     figures |= _judge_drawn(trained, data, settings, facts, "", registry, advance)
-    if trained.model.residual_head is not None and trained.model.code_head is not None:
+    if discrete and trained.model.residual_head is not None and trained.model.code_head is not None:
         figures |= _judge_drawn(trained, data, settings, facts, "_discrete", registry, advance)
     return figures | costs(trained, facts)
 

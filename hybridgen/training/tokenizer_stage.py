@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,11 @@ def tokenizer_key(composed: Composed, data: Data, machine: Machine) -> dict[str,
     }
 
 
+def folder_name(key: Mapping[str, Any]) -> str:
+    """The name of what such a key makes."""
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+
+
 def obtain_tokenizer(
     composed: Composed, data: Data, machine: Machine, root: Path, say: Callable[[str], None]
 ) -> tuple[Tokenizer, Run]:
@@ -49,10 +54,9 @@ def obtain_tokenizer(
     checkpoint.
     """
     key = tokenizer_key(composed, data, machine)
-    name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     torch.manual_seed(keyed(composed.config["seed"], "tokenizer weights").initial_seed())
     tokenizer = assemble_model(composed, data.spec).tokenizer
-    folder = root / TOKENIZERS / name
+    folder = root / TOKENIZERS / folder_name(key)
     with lock(folder / ".lock", waiting=say):
         run = Run.at(folder, key, {})
         if not run.model.exists():
