@@ -19,6 +19,8 @@ VERBS: Final = {
     "sample": "draw pictures with a trained model, or complete one",
     "replay": "draw a picture again from what it says of its own making",
     "evaluate": "judge a trained model; every figure with its protocol",
+    "sweep": "many trials of an experiment: what is not trained yet is trained once, then all are judged",
+    "ablate": "named variants of an experiment over several seeds, as a table like a paper's",
     "list": "slots, cards and experiments",
     "compose": "print an experiment with all its defaults written out",
     "check": "build an experiment and show its shapes and sizes; nothing is trained",
@@ -69,6 +71,7 @@ def _run(words: Sequence[str]) -> int:
     module = importlib.import_module(f"hybridgen.cli.{verb}")
     parser = Parser(prog=f"hybridgen {verb}", description=module.SUMMARY, allow_abbrev=False)
     module.add_arguments(parser)
+    parser.set_defaults(verb=verb)
     args, extra = parser.parse_known_intermixed_args(rest)
     if extra:
         sign = next((word for word in extra if "=" in word), "")
