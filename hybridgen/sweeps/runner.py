@@ -1,5 +1,6 @@
 """What a trial of an experiment is: its overrides composed, run, and written to a folder of its own."""
 
+import json
 import os
 import shlex
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from hybridgen.sweeps.trial import Say, run_trial
 from hybridgen.sweeps.work import Report, reason_of
 
 ROOT_OF_TRIAL, ROOT_OF_STUDY = "../../../../..", "../../.."  # runs/<experiment>/sweeps/<study>/trials/<number>
-FREE = ("sampler.", "metrics.")  # overrides that a trained generator takes
+FREE = ("sampler", "metrics")  # nodes that a trained generator may be judged with
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,7 @@ class Runner:
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             raise
-        again = [f"hybridgen evaluate {shlex.quote(str(run.root / run.info['generator']))}"]
-        again += [text for text in run.info["overrides"] if text.startswith(FREE)]
-        run.note(tags=run.info["tags"] | {"evaluate": " ".join(again), "state": "complete"})
+        run.note(tags=run.info["tags"] | {"evaluate": _evaluate(run, composed), "state": "complete"})
         run.finish()
         return {name: figure.value for name, figure in figures.items()}
 
@@ -91,3 +90,16 @@ class Runner:
         state = "failed" if status == "failed" else "pruned" if reason.startswith("pruned") else "stopped"
         run.note(reason=reason, tags=run.info["tags"] | {"state": state, "reason": reason})
         run.finish(status)
+
+
+def _evaluate(run: Run, composed: Composed) -> str:
+    """The command that judges the trial's generator again, without training."""
+    generator = Run(run.root / run.info["generator"])
+    words, stored = ["hybridgen", "evaluate", str(generator.path)], generator.config
+    for node in FREE:
+        mine, theirs = composed.config[node], stored[node]
+        if mine.get("card") != theirs.get("card"):
+            words.append(f"{node}={json.dumps(mine)}")
+        else:
+            words += [f"{node}.{key}={json.dumps(value)}" for key, value in mine.items() if theirs.get(key) != value]
+    return shlex.join(words)
