@@ -61,15 +61,16 @@ class Study:
         import optuna
 
         self.plan, self.folder = plan, folder
-        self.storage = open_storage(storage, folder)
+        opened = open_storage(storage, folder)
         self.study = patiently(
             lambda: optuna.create_study(
-                study_name=plan.name, storage=self.storage, directions=[*plan.directions.values()], load_if_exists=True,
+                study_name=plan.name, storage=opened, directions=[*plan.directions.values()], load_if_exists=True,
                 pruner=make_pruner(plan.options, plan.steps), sampler=make_sampler(plan.options, 0),
             )
         )  # fmt: skip
         self.id = self.study._study_id
-        self.leases = Leases(self.storage, folder)
+        self.storage = self.study._storage  # what is opened, or a cache before it: two ways past each other would not do
+        self.database, self.leases = is_database(opened), Leases(opened, folder)
 
     def trials(self) -> "list[FrozenTrial]":
         """All of them as they stand, lost ones included."""
@@ -107,7 +108,7 @@ class Study:
             lost = [trial for trial in running if self.leases.has_died(trial)]
             for trial in lost:
                 self._close(trial, states.FAIL)
-            if is_database(self.storage):
+            if self.database:
                 patiently(lambda: fail_stale_trials(self.study))
             patiently(lambda: self._open_tickets(0))
         return lost
