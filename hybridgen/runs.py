@@ -7,7 +7,8 @@
         samples/  checkpoints/last.ckpt  model.safetensors  summary.json  report.html
 
 A tokenizer's folder, runs/tokenizers/<hash>/, is a `Run` too. A run that uses it links to it, and then shows its
-metrics as its own stage. So is a study's, runs/<experiment>/sweeps/<study>/, and its trials/<number>/ are its children. Trackers read the folder; nobody but the training process writes to it (tracking.json apart).
+metrics as its own stage. So is a study's, runs/<experiment>/sweeps/<study>/; its trials/<number>/ are its children.
+Trackers read the folder; nobody but the training process writes to it (tracking.json apart).
 """
 
 import json
@@ -67,7 +68,7 @@ class Run:
     def at(cls, path: Path, config: Mapping[str, Any], delta: Mapping[str, Any], **facts: Any) -> "Run":
         """The folder `path`: as it stands when it is a run already, else made one. Hold a lock where two may call.
 
-        `facts` are further fields of a new run.json: `root`, the way to the runs folder where that is not ../..; `tags`.
+        `facts` are further fields of a new run.json: `root`, the way to the runs folder where not ../..; `tags`.
         """
         if (path / "run.json").is_file():
             return cls(path)
@@ -211,7 +212,13 @@ class Run:
         for name, tree in (("config.yaml", config), ("delta.yaml", delta)):
             write_atomic(self.path / name, yaml.safe_dump(dict(tree), sort_keys=False, allow_unicode=True))
         info = {"id": uuid4().hex, "status": "running", "started": time.time(), "ended": None, **_process()}
-        info |= {"commit": git_commit(), "versions": versions(), "command": command_line(), "links": {}, **(facts or {})}
+        info |= {
+            "commit": git_commit(),
+            "versions": versions(),
+            "command": command_line(),
+            "links": {},
+            **(facts or {}),
+        }
         write_atomic(self.path / "run.json", json.dumps(info, indent=1) + "\n")  # last: what has it is a whole run
         return self
 

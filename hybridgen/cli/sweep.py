@@ -1,14 +1,12 @@
 """`hybridgen sweep`: many trials of an experiment, trained as rarely as possible, by any number of workers."""
 
 import argparse
-import dataclasses
 import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hybridgen.cli import VERBS
-from hybridgen.errors import UserError
 
 if TYPE_CHECKING:
     from hybridgen.sweeps.block import Sweep
@@ -30,7 +28,9 @@ def add_study_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("overrides", metavar="key=value", nargs="*", help="for all trials, such as metrics.samples=500")
     parser.add_argument("--workers", metavar="K", type=count, default=1, help="processes that share cores and GPUs")
     parser.add_argument("--storage", metavar="URL", help="a database, or a journal's path; default: beside the study")
-    parser.add_argument("--plan", action="store_true", help="say what would be trained and how long it takes, then stop")
+    parser.add_argument(
+        "--plan", action="store_true", help="say what would be trained and how long it takes, then stop"
+    )
     parser.add_argument("--budget", metavar="TIME", type=duration, help="do not start above it: 900, 15min, 2h")
     parser.add_argument("--status", action="store_true", help="say how the study stands, then stop")
     parser.add_argument("--registry", metavar="DIR", type=Path, action="append", default=[], help="more cards or parts")

@@ -8,7 +8,7 @@ from types import FrameType
 
 from hybridgen.errors import UserError, unknown
 from hybridgen.mlflow_server import Server, free_port, runs_page
-from hybridgen.runs import Run, all_runs, experiments_in, runs_in
+from hybridgen.runs import Run, all_runs, experiments_in
 from hybridgen.tracking import Tracking, store_uri, sync_pending
 
 SUMMARY = "open the MLflow pages of your runs"

@@ -25,8 +25,8 @@ Advance = Callable[[str, int, int], None]
 
 
 def judge_model(
-    trained: Trained, data: Data, settings: Metrics, *, registry: Registry | None = None, advance: Advance | None = None,
-    discrete: bool = True,
+    trained: Trained, data: Data, settings: Metrics, *, registry: Registry | None = None,
+    advance: Advance | None = None, discrete: bool = True,
 ) -> dict[str, Figure]:  # fmt: skip
     """All figures of a trained model; those of the same codes without the residual end in `_discrete`.
 

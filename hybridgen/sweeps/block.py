@@ -1,16 +1,16 @@
 """The blocks `sweep` and `ablate` of an experiment, read and checked before anything else happens.
 
-    sweep:
-      over:
-        model.residual_head.mlp_width: {low: 64, high: 1024, log: true}
-        sampler.head_steps: [1, 2, 4, 8]
-      objectives: {frechet: min, seconds_per_picture: min}
-      sampler: tpe
-      trials: 40
-    ablate:
-      variants:
-        base: []
-        no residual: ["model.residual_head=null"]      # names are keys, so: no_residual
+sweep:
+  over:
+    model.residual_head.mlp_width: {low: 64, high: 1024, log: true}
+    sampler.head_steps: [1, 2, 4, 8]
+  objectives: {frechet: min, seconds_per_picture: min}
+  sampler: tpe
+  trials: 40
+ablate:
+  variants:
+    base: []
+    no residual: ["model.residual_head=null"]      # names are keys, so: no_residual
 """
 
 from collections.abc import Callable, Mapping, Sequence

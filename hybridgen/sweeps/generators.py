@@ -1,7 +1,7 @@
 """Generators by content: one that a config asks for is trained once, however many trials, studies or runs ask for it.
 
-runs/generators/<hash>/ lies beside runs/tokenizers/<hash>/ and works alike. A finished run of `hybridgen train` with the
-same config counts too. What only draws or judges, and where things lie, is no part of the hash.
+runs/generators/<hash>/ lies beside runs/tokenizers/<hash>/ and works alike. A finished run of `hybridgen train` with
+the same config counts too. What only draws or judges, and where things lie, is no part of the hash.
 """
 
 from collections.abc import Callable, Mapping, Sequence

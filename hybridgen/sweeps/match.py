@@ -1,7 +1,7 @@
 """Variants resized until they cost as much as the base: comparisons at equal budget.
 
-What may be resized is tried key by key, each by bisection (costs grow with each of them); what the first key leaves over,
-because widths are whole numbers, the next one makes up.
+What may be resized is tried key by key, each by bisection (costs grow with each of them); what the first key leaves
+over, because widths are whole numbers, the next one makes up.
 """
 
 from collections.abc import Callable, Sequence

@@ -101,7 +101,7 @@ def _trials(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
     for row in rows:
         values = [number(row["values"][name]) if name in row["values"] else "" for name in names]
         shown = [escape(_short(row["params"].get(name, ""))) for name in params]
-        replay = f"<details><summary>replay</summary><pre>{escape(row['replay'])}</pre></details>" if row["replay"] else ""
+        replay = _folded("replay", row["replay"])
         cells.append([str(row["trial"]), *values, *shown, escape(row["state"]), escape(row["reason"] or ""), replay])
     return rows_table(["trial", *map(escape, names), *map(escape, params), "state", "reason", ""], cells, len(names))
 
@@ -133,3 +133,7 @@ def _protocols(folder: Path, rows: Sequence[Mapping[str, Any]], names: Sequence[
 
 def _short(value: Any) -> str:
     return number(value) if isinstance(value, float) else str(value)
+
+
+def _folded(title: str, text: str | None) -> str:
+    return f"<details><summary>{escape(title)}</summary><pre>{escape(text)}</pre></details>" if text else ""

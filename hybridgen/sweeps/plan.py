@@ -179,9 +179,7 @@ def describe(outlook: Outlook, seconds: float | None, shown: Callable[[Path], st
     return "\n".join(lines)
 
 
-def _counted(
-    kind: str, needed: Mapping[str, Needed], keys: list[str], shown: Callable[[Path], str], most: str
-) -> str:
+def _counted(kind: str, needed: Mapping[str, Needed], keys: list[str], shown: Callable[[Path], str], most: str) -> str:
     count, missing = len(needed), sum(each.found is None for each in needed.values())
     what = f"{most}{count} {kind}{'s' if count != 1 else ''}"
     if not missing:

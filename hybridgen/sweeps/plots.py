@@ -37,10 +37,16 @@ def draw_plots(study: Study, folder: Path) -> dict[str, Path]:
         of, end = _value(i), "" if len(names) == 1 else f"_{i}"
         history, importances = f"History of {name}", f"Importance for {name}"
         add(history, f"history{end}", lambda of=of, name=name: _history(drawn, study, of, name))  # type: ignore[misc]
-        add(importances, f"importances{end}",
-            lambda of=of, name=name: drawn.plot_param_importances(study.study, target=of, target_name=name))  # type: ignore[misc]
-        add(f"Parallel coordinates, {name}", f"parallel{end}",
-            lambda of=of, name=name: drawn.plot_parallel_coordinate(study.study, target=of, target_name=name))  # type: ignore[misc]
+        add(
+            importances,
+            f"importances{end}",
+            lambda of=of, name=name: drawn.plot_param_importances(study.study, target=of, target_name=name),
+        )  # type: ignore[misc]
+        add(
+            f"Parallel coordinates, {name}",
+            f"parallel{end}",
+            lambda of=of, name=name: drawn.plot_parallel_coordinate(study.study, target=of, target_name=name),
+        )  # type: ignore[misc]
     return made  # fmt: skip
 
 

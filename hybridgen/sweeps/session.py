@@ -136,4 +136,6 @@ class Session:
 def check_budget(seconds: float, budget: float | None) -> None:
     """Raises `UserError` when the estimate is above the budget."""
     if budget is not None and seconds > budget:
-        raise UserError(f"--budget: about {minutes(seconds)} are needed, and {minutes(budget)} are allowed; nothing ran")
+        raise UserError(
+            f"--budget: about {minutes(seconds)} are needed, and {minutes(budget)} are allowed; nothing ran"
+        )

@@ -69,7 +69,7 @@ class Study:
             )
         )  # fmt: skip
         self.id = self.study._study_id
-        self.storage = self.study._storage  # what is opened, or a cache before it: two ways past each other would not do
+        self.storage = self.study._storage  # what was opened, or a cache before it
         self.database, self.leases = is_database(opened), Leases(opened, folder)
 
     def trials(self) -> "list[FrozenTrial]":

@@ -47,9 +47,7 @@ def better(name: str) -> Better:
     return "max" if name.startswith(MAXIMISED) else ""
 
 
-def make_table(
-    figures: Mapping[str, Mapping[int, Mapping[str, float]]], columns: Sequence[str], base: str
-) -> Table:
+def make_table(figures: Mapping[str, Mapping[int, Mapping[str, float]]], columns: Sequence[str], base: str) -> Table:
     """The table of `figures[variant][seed][name]`."""
     table = Table(base, {name: better(name) for name in columns}, [*COSTS])
     for variant, by_seed in figures.items():

@@ -16,9 +16,7 @@ RunTrial = Callable[[int, Params, Report], Mapping[str, float]]  # number, param
 LONGEST = 500  # characters of a reason
 
 
-def work(
-    study: Study, run_trial: RunTrial, stop: Callable[[], bool] = lambda: False, unbounded: bool = False
-) -> int:
+def work(study: Study, run_trial: RunTrial, stop: Callable[[], bool] = lambda: False, unbounded: bool = False) -> int:
     """Runs trials until none waits or `stop` says so; how many were begun.
 
     Args:
