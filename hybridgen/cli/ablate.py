@@ -6,11 +6,12 @@ import json
 from typing import TYPE_CHECKING
 
 from hybridgen.cli import VERBS
-from hybridgen.cli.sweep import add_study_arguments, count, looked_ahead, words_of
+from hybridgen.cli.sweep import add_study_arguments, count, serve
 
 if TYPE_CHECKING:
     from hybridgen.sweeps.block import Ablation, Experiment
     from hybridgen.sweeps.match import Matched
+    from hybridgen.sweeps.session import Session
 
 SUMMARY = VERBS["ablate"]
 
@@ -33,33 +34,23 @@ def run(args: argparse.Namespace) -> int:
 
     experiment = Experiment(args.experiment, tuple(args.overrides), tuple(path.resolve() for path in args.registry))
     composed, ablation = read_ablation(experiment)
-    from hybridgen.cli.show import say
     from hybridgen.sweeps.plan import plan_ablation
     from hybridgen.sweeps.session import Session
-    from hybridgen.sweeps.view import in_words
 
     matched: dict[str, Matched] = {}
     if args.match:
         ablation, matched = _matched(experiment, ablation, args)
     seeds = args.seeds or ablation.options.seeds
-    plan = plan_ablation(composed, ablation, seeds)
-    trials = seeds * len(ablation.variants)
+    plan, trials = plan_ablation(composed, ablation, seeds), seeds * len(ablation.variants)
     session = Session(experiment, composed, plan, trials, ablation.options.figures, args.storage)
-    if args.worker:
-        session.work(say, args.until)
-        return 0
-    if args.status:
-        found = session.standing()
-        print(json.dumps(found.to_json(), indent=1) if args.json else in_words(found))
-        return 0
-    if args.plan or args.budget is not None:
-        looked_ahead(args, session)
-        if args.plan:
-            return 0
-    try:
-        _, mirror = session.go(words_of(args), args.workers, say, None)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("Go on with the same command; --status says how far it is.") from None
+    return serve(args, session, lambda _: _finish(args, session, ablation, seeds, matched))
+
+
+def _finish(
+    args: argparse.Namespace, session: "Session", ablation: "Ablation", seeds: int, matched: "dict[str, Matched]"
+) -> int:
+    """Writes the study's page and prints the table."""
+    from hybridgen.cli.show import say
     from hybridgen.sweeps.ablate import tabulate, write_ablation
     from hybridgen.sweeps.table import as_csv, latex, markdown, to_json
 
@@ -70,8 +61,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(latex(table) if args.latex else as_csv(table) if args.csv else markdown(table), flush=True)
         say(f"report   {report}")
-    mirror.wait(30 if mirror.reached else 5)
-    return 0
+    return 0 if any(table.runs) else 1
 
 
 def _matched(

@@ -3,6 +3,7 @@
 import argparse
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from hybridgen.cli import VERBS
 if TYPE_CHECKING:
     from hybridgen.sweeps.block import Sweep
     from hybridgen.sweeps.session import Session
+    from hybridgen.sweeps.view import Standing
 
 SUMMARY = VERBS["sweep"]
 UNITS = {"s": 1, "min": 60, "h": 3600}
@@ -50,11 +52,16 @@ def run(args: argparse.Namespace) -> int:
 
     plan = plan_sweep(composed, sweep)
     session = Session(experiment, composed, plan, _trials(args.trials, sweep), tuple(sweep.objectives), args.storage)
-    return serve(args, session, sweep.options.seconds)
+    return serve(args, session, lambda found: _finish(args, session, found), sweep.options.seconds)
 
 
-def serve(args: argparse.Namespace, session: "Session", seconds: float | None = None) -> int:
-    """Whatever of a study was asked for."""
+def serve(
+    args: argparse.Namespace,
+    session: "Session",
+    finish: "Callable[[Standing], int]",
+    seconds: float | None = None,
+) -> int:
+    """Whatever of a study was asked for; `finish` prints what came out, and gives the exit code."""
     from hybridgen.cli.show import say
     from hybridgen.sweeps.view import in_words
 
@@ -74,11 +81,18 @@ def serve(args: argparse.Namespace, session: "Session", seconds: float | None = 
         found, mirror = session.go(words_of(args), args.workers, say, until)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("Go on with the same command; --status says how far it is.") from None
+    code = finish(found)
+    mirror.wait(30 if mirror.reached else 5)
+    return code
+
+
+def _finish(args: argparse.Namespace, session: "Session", found: "Standing") -> int:
+    """Writes the study's page and prints how it stands."""
     from hybridgen.sweeps.page import write_study
+    from hybridgen.sweeps.view import in_words
 
     report = write_study(session, found)
     print(json.dumps(found.to_json(), indent=1) if args.json else f"{in_words(found)}\nreport   {report}", flush=True)
-    mirror.wait(30 if mirror.reached else 5)
     return 0 if found.complete or not found.failed else 1
 
 

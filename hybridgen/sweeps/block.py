@@ -73,7 +73,8 @@ def read_sweep(experiment: Experiment) -> tuple[Composed, Sweep]:
     space = {key: dimension for key, dimension in dimensions.items() if dimension is not None}
     objectives = {name: check.objective(name, value) for name, value in check.mapping("objectives", "figures").items()}
     options = check.options
-    check.fit(space, objectives, options)
+    if not check.unread:  # what is not as it was meant cannot be held against the rest
+        check.fit(space, objectives, options)
     check.done()
     for key, dimension in space.items():
         for value in dimension.ends:
@@ -114,6 +115,7 @@ class _Check:
     def __init__(self, composed: Composed, name: str, own: tuple[str, ...], target: type) -> None:
         self.composed, self.name = composed, name
         self.messages: list[str] = []
+        self.unread = False
         block = composed.blocks.get(name)
         if not isinstance(block, dict):
             what = "there is none" if block is None else given(block)
@@ -138,6 +140,7 @@ class _Check:
                 try:
                     values[key] = as_tuple(accept(signature.options[key].type, value))
                 except ValueError as error:
+                    self.unread = True
                     self.say(key, error)
             elif key not in own:
                 self.say(key, unknown("key", key, (*own, *signature.options)))

@@ -127,7 +127,7 @@ def supervise(
                 for trial in lost:
                     say(f"trial {trial.number}: its worker is gone; the trial is begun again")
                 late = until is not None and time.time() > until
-                if workers.worn_out or late or not (waiting or (total is None and workers.deaths == 0)):
+                if workers.worn_out or late or not (waiting or total is None):
                     if not workers.alive:
                         return found
                 else:

@@ -71,6 +71,13 @@ class Study:
         self.id = self.study._study_id
         self.storage = self.study._storage  # what was opened, or a cache before it
         self.database, self.leases = is_database(opened), Leases(opened, folder)
+        self.opened: Any = opened
+
+    def close(self) -> None:
+        """Lets go of a database's connections."""
+        if self.database:
+            self.opened.remove_session()
+            self.opened.engine.dispose()
 
     def trials(self) -> "list[FrozenTrial]":
         """All of them as they stand, lost ones included."""

@@ -7,7 +7,7 @@ import shlex
 import signal
 
 import pytest
-from tiny_run import TINY, ROOT, ended, only, start, wait_for
+from tiny_run import ROOT, TINY, ended, only, start, wait_for
 
 from hybridgen.cli import main
 from hybridgen.runs import Run, runs_in
@@ -139,7 +139,9 @@ def test_a_failing_trial_does_not_stop_the_study(tmp_path):
     """A bad combination and a diverging training are recorded with their reasons; the others are done."""
     block = SWEPT.replace("[8, 16]", "[8]").replace("sampler.head_steps: [1, 2]", "model.backbone.heads: [2, 3]")
     block = block.replace("sampler: grid", "sampler: grid\n").replace("accuracy: max, macs: min", "accuracy: max")
-    (tmp_path / "swept.yaml").write_text(block.replace("  objectives", "    train.generator.lr: [0.001, 1.0e+30]\n  objectives"))
+    (tmp_path / "swept.yaml").write_text(
+        block.replace("  objectives", "    train.generator.lr: [0.001, 1.0e+30]\n  objectives")
+    )
     code, out, said = ended(start("sweep", "swept.yaml", "train.generator.clip=0", cwd=tmp_path), timeout=800)
     assert code == 0, said
     assert "4 of 4 trials done (1 complete, 0 pruned, 3 failed)" in out
@@ -215,7 +217,9 @@ def test_trials_are_nested_in_mlflow(swept, tmp_path):
 def test_a_pruner_looks_at_stage_2(tmp_path):
     """Its values come from held-out looks; a pruned trial leaves a generator that somebody may go on with."""
     block = SWEPT.replace("{accuracy: max, macs: min}", "{accuracy: max}\n  pruner: median").replace("[8, 16]", "[8]")
-    block = block.replace("sampler.head_steps: [1, 2]", "train.generator.lr: [0.02, 0.021, 0.022, 0.023, 0.024, 1.0e-7]")
+    block = block.replace(
+        "sampler.head_steps: [1, 2]", "train.generator.lr: [0.02, 0.021, 0.022, 0.023, 0.024, 1.0e-7]"
+    )
     (tmp_path / "swept.yaml").write_text(block)
     code, out, said = ended(start("sweep", "swept.yaml", cwd=tmp_path), timeout=800)
     assert code == 0, said

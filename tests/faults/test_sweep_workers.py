@@ -72,26 +72,29 @@ def test_kill_9_in_mid_trial_on_a_journal(tmp_path):
 def server():
     with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are closed to other users
         Path(folder).chmod(0o755)
-        made = Server(Path(folder))
+        made, opened = Server(Path(folder)), []
+        made.study = lambda folder: opened.append(dummy(folder, made.url)) or opened[-1]
         yield made
+        for study in opened:
+            study.close()
         made.stop()
 
 
 def test_two_workers_and_postgresql_restarted_under_them(tmp_path, server):
     """50 trials; the database goes away in the middle of them, and comes back."""
-    dummy(tmp_path, server.url).open_tickets(50)
+    study = server.study(tmp_path)
+    study.open_tickets(50)
     pair = [worker(tmp_path, 50, server.url, "time.sleep(0.1)") for _ in range(2)]
     until(lambda: len(notes(tmp_path, "done")) > 5, *pair)
     server.restart()
     finished(*pair)
-    study = dummy(tmp_path, server.url)
     whole(study, tmp_path, 50)
 
 
 def test_kill_9_in_mid_trial_on_postgresql(tmp_path, server, monkeypatch):
     """Found dead by its heartbeat, as a worker on another machine would be."""
     monkeypatch.setenv("HYBRIDGEN_BEAT", "1")
-    study = dummy(tmp_path, server.url)
+    study = server.study(tmp_path)
     study.open_tickets(3)
     first = worker(tmp_path, 3, server.url, FOREVER.format(1))
     until(lambda: notes(tmp_path, "stuck") == [1], first)
