@@ -126,6 +126,11 @@ class _Check:
     def say(self, key: str, message: object) -> None:
         self.messages.append(f"{self.composed.where(f'{self.name}.{key}')}: {message}")
 
+    def refuse(self, key: str, message: object) -> Any:
+        """Says what is wrong, and gives nothing."""
+        self.say(key, message)
+        return None
+
     def done(self) -> None:
         if self.messages:
             raise UserErrors(self.messages)
@@ -159,13 +164,13 @@ class _Check:
         here = f"over.{key}"
         if isinstance(value, list) and value:
             if len({repr(v) for v in value}) < len(value):
-                return self.say(here, f"a choice stands twice in {given(value)}")
+                return self.refuse(here, f"a choice stands twice in {given(value)}")
             return Choices(tuple(value))
         if not isinstance(value, dict):
-            return self.say(here, f"{given(value)}; needed: a list of choices, or {{low: …, high: …}}")
+            return self.refuse(here, f"{given(value)}; needed: a list of choices, or {{low: …, high: …}}")
         for name in value:
             if name not in RANGE:
-                return self.say(f"{here}.{name}", unknown("key", name, RANGE))
+                return self.refuse(f"{here}.{name}", unknown("key", name, RANGE))
         return self.range_of(here, value)
 
     def range_of(self, here: str, value: dict[str, Any]) -> Range | None:
@@ -173,10 +178,10 @@ class _Check:
         for name in ("low", "high", "step"):
             number = value.get(name)
             if (number is None and name != "step") or (number is not None and not _is_number(number)):
-                return self.say(here, f"{name}: {given(number)}; needed: a number")
+                return self.refuse(here, f"{name}: {given(number)}; needed: a number")
         found = Range(value["low"], value["high"], value.get("log", False), value.get("step"))
         if not isinstance(found.log, bool):
-            return self.say(here, f"log: {given(found.log)}; needed: true or false")
+            return self.refuse(here, f"log: {given(found.log)}; needed: true or false")
         wrong = ""
         if found.low >= found.high:
             wrong = f"low {found.low} is not below high {found.high}"
@@ -184,7 +189,7 @@ class _Check:
             wrong = f"a logarithmic range begins above 0, not at {found.low}"
         elif found.step is not None and (found.log or found.step <= 0):
             wrong = "a step is above 0, and a logarithmic range has none"
-        return self.say(here, wrong) if wrong else found
+        return self.refuse(here, wrong) if wrong else found
 
     def objective(self, name: str, value: Any) -> Direction:
         """Which way is better."""

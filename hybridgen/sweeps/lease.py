@@ -10,6 +10,7 @@ from hybridgen.files import process_start
 from hybridgen.sweeps.storage import GRACE, beat, is_database
 
 if TYPE_CHECKING:
+    from optuna import Trial
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
 
@@ -35,7 +36,7 @@ class Leases:
     def __init__(self, storage: "BaseStorage", folder: Path) -> None:
         self.storage, self.folder = storage, folder / "leases"
 
-    def sign(self, trial: "FrozenTrial") -> Callable[[], None]:
+    def sign(self, trial: "Trial | FrozenTrial") -> Callable[[], None]:
         """What gives a sign of life for a trial that this process works on."""
         if is_database(self.storage):
             return lambda: self.storage.record_heartbeat(trial._trial_id)  # type: ignore[attr-defined]

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,25 +35,16 @@ def draw_plots(study: Study, folder: Path) -> dict[str, Path]:
     if len(names) == 2:
         add("Front", "pareto", lambda: drawn.plot_pareto_front(study.study, target_names=names))
     for i, name in enumerate(names):
-        of, end = _value(i), "" if len(names) == 1 else f"_{i}"
-        history, importances = f"History of {name}", f"Importance for {name}"
-        add(history, f"history{end}", lambda of=of, name=name: _history(drawn, study, of, name))  # type: ignore[misc]
-        add(
-            importances,
-            f"importances{end}",
-            lambda of=of, name=name: drawn.plot_param_importances(study.study, target=of, target_name=name),
-        )  # type: ignore[misc]
+        end, about = "" if len(names) == 1 else f"_{i}", {"target": _value(i), "target_name": name}
+        alone = about | ({"target": None} if len(names) == 1 else {})
+        add(f"History of {name}", f"history{end}", partial(drawn.plot_optimization_history, study.study, **alone))
+        add(f"Importance for {name}", f"importances{end}", partial(drawn.plot_param_importances, study.study, **about))
         add(
             f"Parallel coordinates, {name}",
             f"parallel{end}",
-            lambda of=of, name=name: drawn.plot_parallel_coordinate(study.study, target=of, target_name=name),
-        )  # type: ignore[misc]
+            partial(drawn.plot_parallel_coordinate, study.study, **about),
+        )
     return made  # fmt: skip
-
-
-def _history(drawn: Any, study: Study, of: Callable[["FrozenTrial"], float], name: str) -> Any:
-    target = None if len(study.plan.directions) == 1 else of
-    return drawn.plot_optimization_history(study.study, target=target, target_name=name)
 
 
 def _value(index: int) -> "Callable[[FrozenTrial], float]":

@@ -62,9 +62,10 @@ class Study:
 
         self.plan, self.folder = plan, folder
         opened = open_storage(storage, folder)
+        ways: list[Any] = [*plan.directions.values()]
         self.study = patiently(
             lambda: optuna.create_study(
-                study_name=plan.name, storage=opened, directions=[*plan.directions.values()], load_if_exists=True,
+                study_name=plan.name, storage=opened, directions=ways, load_if_exists=True,
                 pruner=make_pruner(plan.options, plan.steps), sampler=make_sampler(plan.options, 0),
             )
         )  # fmt: skip

@@ -241,3 +241,10 @@ def test_the_commands_of_the_tutorial(tmp_path):
         words = [word for word in shlex.split(line, comments=True)[1:] if not word.startswith("train.")]
         code, _, said = ended(start(*words, cwd=tmp_path), timeout=800)
         assert code == 0, f"{line}\n{said}"
+    studies = {Run(path).path for path in runs_in(tmp_path / "runs/my_ablation/sweeps")}
+    assert len(studies) == 2, "more seeds go on with the same study; matched variants are another"
+    for path in studies:
+        assert {file.name for file in path.glob("table.*")} == {"table.md", "table.tex", "table.csv"}
+        assert "side by side" in (path / "report.html").read_text()
+    seeds = sorted(len(Run(path).children) for path in studies)
+    assert seeds == [6, 9], "two seeds of three variants, and three"
