@@ -15,7 +15,7 @@ from hybridgen.rehearsal import minutes
 from hybridgen.runs import TOKENIZERS
 from hybridgen.sweeps.block import Ablation, Experiment, Sweep
 from hybridgen.sweeps.generators import find_generator, generator_key
-from hybridgen.sweeps.space import Choices, Params, Range, Space
+from hybridgen.sweeps.space import Choices, Dimension, Params, Range, Space
 from hybridgen.sweeps.study import Plan
 from hybridgen.training.machine import choose
 from hybridgen.training.tokenizer_stage import folder_name, tokenizer_key
@@ -54,8 +54,11 @@ def plan_ablation(composed: Composed, ablation: Ablation, seeds: int) -> Plan:
     first = composed.config["seed"]
     numbers = range(first, first + seeds)
     # more seeds later are the same study, so the range of seeds is wide from the start
-    dimensions = {"variant": Choices(tuple(ablation.variants)), "seed": Range(first, first + MOST_SEEDS - 1)}
-    space = Space(dimensions, {"variant": ablation.variants})
+    dimensions: dict[str, Dimension] = {
+        "variant": Choices(tuple(ablation.variants)),
+        "seed": Range(first, first + MOST_SEEDS - 1),
+    }
+    space = Space(dimensions, {"variant": {name: texts for name, texts in ablation.variants.items()}})
     tickets: list[Params] = [{"seed": number, "variant": name} for number in numbers for name in ablation.variants]
     name = _name(composed, space, ["ablate"])
     return Plan(name, space, {"seconds_per_picture": "minimize"}, SweepOptions(sampler="grid"), (), tickets)
@@ -131,14 +134,14 @@ class Foresight:
         outlook.unlisted = max(0, trials - sum(n for n, _ in outlook.samples.values()))
         return outlook
 
-    def _possible(self, space: Space, trials: int) -> list[Params]:
+    def _possible(self, space: Space, trials: int) -> Sequence[Params]:
         """Trials as different as they may be: the combinations of what retrains, where those can be counted."""
         free = {name: (d.ends[0],) for name, d in space.dimensions.items() if retrains(name) == "nothing"}
         grids = {name: d.grid for name, d in space.dimensions.items() if name not in free}
         if any(grid is None for grid in grids.values()):
             return [{name: d.ends[0] for name, d in space.dimensions.items()}]
         fixed = Space({name: Choices(tuple(free.get(name) or grids[name] or ())) for name in space.dimensions})
-        return [*fixed.grid()][: min(trials, MOST)]
+        return fixed.grid()[: min(trials, MOST)]
 
     def _add(self, outlook: Outlook, composed: Composed) -> None:
         machine = choose(composed.config["device"], composed.config["precision"])

@@ -35,8 +35,9 @@ def draw_plots(study: Study, folder: Path) -> dict[str, Path]:
     if len(names) == 2:
         add("Front", "pareto", lambda: drawn.plot_pareto_front(study.study, target_names=names))
     for i, name in enumerate(names):
-        end, about = "" if len(names) == 1 else f"_{i}", {"target": _value(i), "target_name": name}
-        alone = about | ({"target": None} if len(names) == 1 else {})
+        end = "" if len(names) == 1 else f"_{i}"
+        about: dict[str, Any] = {"target": _value(i), "target_name": name}
+        alone: dict[str, Any] = about if end else {"target_name": name}  # of a single objective it knows the best
         add(f"History of {name}", f"history{end}", partial(drawn.plot_optimization_history, study.study, **alone))
         add(f"Importance for {name}", f"importances{end}", partial(drawn.plot_param_importances, study.study, **about))
         add(

@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -46,7 +46,7 @@ def evaluation_seconds(composed: Composed, discrete: bool) -> float:
     return OVERHEAD + pictures * took + coarse
 
 
-def _seconds(trained: Trained, **settings: int) -> float:
+def _seconds(trained: Trained, **settings: Any) -> float:
     """Seconds a picture, of the second of two batches."""
     took = 0.0
     for _ in range(2):

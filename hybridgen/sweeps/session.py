@@ -97,11 +97,13 @@ class Session:
         return standing(self.study(), self.trials or 0)
 
     def work(self, say: Say, until: float | None) -> int:
-        """What a worker process does."""
+        """What a worker process does; how many trials it began."""
         watch = self.plan.options.watch if self.plan.options.pruner is not None else None
         runner = Runner(self.experiment, self.plan.space, self.folder, watch, self.discrete, say)
         late = lambda: until is not None and time.time() > until  # noqa: E731
-        return work(self.study(), runner, late, unbounded=self.trials is None)
+        study = self.study()
+        study.open_tickets(self.trials or 0)
+        return work(study, runner, late, unbounded=self.trials is None)
 
     def go(self, words: list[str], workers: int, say: Say, until: float | None) -> tuple[Standing, Mirror]:
         """Runs the study with processes started by `words`; how it stands then.
