@@ -20,6 +20,7 @@ from hybridgen.sweeps.plan import Foresight, Outlook
 from hybridgen.sweeps.probe import estimate
 from hybridgen.sweeps.runner import ROOT_OF_STUDY, Runner
 from hybridgen.sweeps.space import Params
+from hybridgen.sweeps.storage import JOURNAL
 from hybridgen.sweeps.study import TICKET, Plan, Study
 from hybridgen.sweeps.view import Standing, standing
 from hybridgen.sweeps.work import work
@@ -56,8 +57,9 @@ class Session:
 
     @property
     def folder(self) -> Path:
-        """The study's."""
-        return self.root / self.composed.name / STUDIES / self.plan.name
+        """The study's; trials are numbered by the storage, so each storage has a folder of its own."""
+        kept = "" if self.storage is None else f"-{hashlib.sha256(self.storage.encode()).hexdigest()[:4]}"
+        return self.root / self.composed.name / STUDIES / f"{self.plan.name}{kept}"
 
     @property
     def discrete(self) -> bool:
@@ -71,7 +73,7 @@ class Session:
 
     def exists(self) -> bool:
         """Whether somebody has begun it."""
-        return self.storage is not None or (self.folder / "run.json").exists()
+        return self.storage is not None or (self.folder / JOURNAL).exists()
 
     def outlook(self) -> Outlook:
         """What is still to be done; nothing is written."""
