@@ -169,7 +169,7 @@ def test_a_failing_trial_does_not_stop_the_study(tmp_path, sweep):
 def test_ctrl_c_and_the_same_command_again(tmp_path):
     """Clean state, a word on how to go on; the trial in work is begun again and counts once."""
     (tmp_path / "swept.yaml").write_text(SWEPT)
-    long = ["train.generator.steps=400", "train.generator.save_every=10"]
+    long = ["train.generator.steps=150", "train.generator.save_every=10"]
     process = start("sweep", "swept.yaml", *long, cwd=tmp_path)
     wait_for(process, lambda: list(tmp_path.glob("runs/generators/*/checkpoints/last.ckpt")), timeout=500)
     process.send_signal(signal.SIGINT)
@@ -189,7 +189,7 @@ def test_ctrl_c_and_the_same_command_again(tmp_path):
 def test_kill_9_of_a_worker_in_mid_trial(tmp_path):
     """The command starts another worker; the trial counts once, its generator goes on from its checkpoint."""
     (tmp_path / "swept.yaml").write_text(SWEPT)
-    process = start("sweep", "swept.yaml", "train.generator.steps=400", cwd=tmp_path)
+    process = start("sweep", "swept.yaml", "train.generator.steps=150", cwd=tmp_path)
     folder = tmp_path / "runs/swept/sweeps"
     wait_for(process, lambda: list(tmp_path.glob("runs/generators/*/checkpoints/last.ckpt")), timeout=500)
     os.kill(Run(only(next(folder.iterdir()) / "trials")).info["pid"], signal.SIGKILL)
