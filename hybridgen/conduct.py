@@ -44,7 +44,7 @@ def conduct(composed: Composed, run: Run, say: Say) -> Outcome:
 
     All processes of a run call it, connected; the first one alone writes, and the others have no figures to show.
     """
-    began, root = time.monotonic(), run.path.parent.parent
+    began, root = time.monotonic(), run.root
     compute = assemble_settings(composed, "compute")
     machine, data = choose(composed.config["device"], composed.config["precision"], compute), assemble_data(composed)
     with run.hold(), _ended(run):

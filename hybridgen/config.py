@@ -5,7 +5,7 @@ compose("image/hart_cifar10", ["model.backbone.depth=8"]).config["model"]["backb
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from hybridgen.composing.resolve import resolve, where
 from hybridgen.composing.yaml_text import Layer, Place
 from hybridgen.paths import experiments_folder
 from hybridgen.registry import Registry
+from hybridgen.schema import BLOCKS
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Composed:
     """A resolved experiment.
 
     `config` is plain and complete: numbers, texts, lists, mappings, None; a part is `{card: name, option: value, ...}`.
-    `delta` is what the experiment's own files and the overrides say beyond `experiments/base.yaml`.
+    `delta` is what the experiment's own files and the overrides say beyond `experiments/base.yaml`. `blocks` are the
+    parts of the file that describe many runs, `sweep` and `ablate`, as they were written.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Composed:
     delta: dict[str, Any]
     places: Mapping[str, Place]
     registry: Registry
+    blocks: Mapping[str, Any] = field(default_factory=dict)
 
     def node(self, path: str) -> Any:
         """The value at a dotted path; the root is the empty path."""
@@ -55,9 +58,10 @@ def compose(experiment: str, overrides: Sequence[str] = (), registries: Sequence
     check_texts(given)
     base = (experiments_folder() / "base.yaml").resolve()
     own = [layer for file, layer in files if file != base]
-    resolved = resolve(_stacked([layer for _, layer in files] + [given]), registry)
-    delta = _picked(resolved.values, _stacked([*own, given]).values)
-    return Composed(path.stem, resolved.values, delta, resolved.places, registry)
+    run, blocks = _parted(_stacked([layer for _, layer in files] + [given]))
+    resolved = resolve(run, registry)
+    delta = _picked(resolved.values, _parted(_stacked([*own, given]))[0].values)
+    return Composed(path.stem, resolved.values, delta, resolved.places, registry, blocks)
 
 
 def from_dict(config: Mapping[str, Any], registries: Sequence[Path] = (), name: str = "stored config") -> Composed:
@@ -88,6 +92,12 @@ def with_overrides(
 
 def _stacked(layers: Sequence[Layer]) -> Layer:
     return reduce(merge, layers, Layer({}, {}))
+
+
+def _parted(layer: Layer) -> tuple[Layer, dict[str, Any]]:
+    """What one run is, and the blocks that describe many."""
+    blocks = {name: layer.values[name] for name in BLOCKS if layer.values.get(name) is not None}
+    return Layer({key: value for key, value in layer.values.items() if key not in BLOCKS}, layer.places), blocks
 
 
 def _picked(config: Any, said: Any) -> Any:

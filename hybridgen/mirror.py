@@ -43,6 +43,8 @@ def has_pending(run: Run, uri: str) -> bool:
     known = _read_state(run.path).get(uri, {})
     if known.get("refused"):
         return False
+    if any(has_pending(child, uri) for child in run.children if child.status != "running"):
+        return True
     status = run.status
     if known.get("sent_bytes") != [_size(file) for file in run.sources()] or known.get("status") != status:
         return True
@@ -62,10 +64,11 @@ class _Mirror:
         run: the run.
         uri: the store's tracking URI.
         say: takes a line for the log.
+        parent: id that the store gave the run's parent; a study's trials have one.
     """
 
-    def __init__(self, run: Run, uri: str, say: Say) -> None:
-        self.run, self.uri, self.say = run, uri, say
+    def __init__(self, run: Run, uri: str, say: Say, parent: str = "") -> None:
+        self.run, self.uri, self.say, self.parent = run, uri, say, parent
         self.everything = _read_state(run.path)
         self.state: dict[str, Any] = self.everything.setdefault(uri, {})
         self.state.pop("refused", None)
@@ -97,7 +100,7 @@ class _Mirror:
 
     def deliver(self, ended: bool) -> None:
         """Send what is new; when the run has ended, also its results and how it ended."""
-        store = self.store or Store(self.uri, self.run)
+        store = self.store or Store(self.uri, self.run, self.parent)
         if self.store is None:
             store.open(self.state)
             self.store = store
@@ -112,10 +115,17 @@ class _Mirror:
                 store.send_file(self.state, self.run.path / name, name)
                 self.files[name] = mark
                 self.note()
+        self.send_children()
         status = self.run.status
         if self.state.get("status") != status:
             store.set_status(self.state, status)
             self.note(status=status)
+
+    def send_children(self) -> None:
+        """Send the trials that have ended, each as a run of its own below this one."""
+        for child in self.run.children:
+            if child.status != "running" and has_pending(child, self.uri):
+                _Mirror(child, self.uri, self.say, self.state["runs"][""]).deliver(ended=True)
 
     def send_lines(self, store: Store, tail: Tail) -> None:
         """Send the values of the new lines, stage by stage; note them after each block."""

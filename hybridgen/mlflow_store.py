@@ -46,10 +46,11 @@ class Store:
     Args:
         uri: the tracking URI.
         run: the run folder.
+        parent: id of the run that it is nested in, if any.
     """
 
-    def __init__(self, uri: str, run: Run) -> None:
-        self.run = run
+    def __init__(self, uri: str, run: Run, parent: str = "") -> None:
+        self.run, self.parent = run, parent
         self.local = uri.startswith("sqlite:///")
         self.folder = Path(uri.removeprefix("sqlite:///")).absolute().parent / "mlflow-artifacts"
         if self.local:
@@ -118,11 +119,11 @@ class Store:
     def _run_id(self, state: dict[str, Any], stage: str) -> str:
         runs: dict[str, str] = state.setdefault("runs", {})
         if stage not in runs:
-            parent = self._run_id(state, "") if stage else None
+            parent = self._run_id(state, "") if stage else self.parent
             runs[stage] = self._find_or_make(stage, parent)
         return runs[stage]
 
-    def _find_or_make(self, stage: str, parent: str | None) -> str:
+    def _find_or_make(self, stage: str, parent: str) -> str:
         info = self.run.info
         identity = f"{info['id']}/{stage}"
         found = self.client.search_runs([self.experiment], f"tags.`{ID}` = '{identity}'", max_results=1)
@@ -130,6 +131,7 @@ class Store:
             return str(found[0].info.run_id)
         tags = {ID: identity, FOLDER: str(self.run.path), "mlflow.source.name": info["command"]}
         tags |= {f"version.{name}": version for name, version in info["versions"].items()}
+        tags |= {} if stage else {name: str(text)[:LONGEST] for name, text in info.get("tags", {}).items()}
         if info["commit"]:
             tags["mlflow.source.git.commit"] = info["commit"]
         if parent:

@@ -7,7 +7,8 @@
         samples/  checkpoints/last.ckpt  model.safetensors  summary.json  report.html
 
 A tokenizer's folder, runs/tokenizers/<hash>/, is a `Run` too. A run that uses it links to it, and then shows its
-metrics as its own stage. Trackers read the folder; nobody but the training process writes to it (tracking.json apart).
+metrics as its own stage. So is a study's, runs/<experiment>/sweeps/<study>/; its trials/<number>/ are its children.
+Trackers read the folder; nobody but the training process writes to it (tracking.json apart).
 """
 
 import json
@@ -30,6 +31,9 @@ from hybridgen.origin import command_line, git_commit, versions
 
 Status = Literal["running", "finished", "failed", "interrupted"]
 TOKENIZERS = "tokenizers"  # the folder under runs/ that holds tokenizers by hash, not an experiment's runs
+GENERATORS = "generators"  # the same for the generators that sweeps train
+STUDIES = "sweeps"  # the folder under runs/<experiment>/ that holds its studies
+TRIALS = "trials"  # the folder in a study that holds its trials
 
 
 class Run:
@@ -55,12 +59,15 @@ class Run:
         return cls(path)._fill(config, delta)
 
     @classmethod
-    def at(cls, path: Path, config: Mapping[str, Any], delta: Mapping[str, Any]) -> "Run":
-        """The folder `path`: as it stands when it is a run already, else made one. Hold a lock where two may call."""
+    def at(cls, path: Path, config: Mapping[str, Any], delta: Mapping[str, Any], **facts: Any) -> "Run":
+        """The folder `path`: as it stands when it is a run already, else made one. Hold a lock where two may call.
+
+        `facts` are further fields of a new run.json: `root`, the way to the runs folder where not ../..; `tags`.
+        """
         if (path / "run.json").is_file():
             return cls(path)
         path.mkdir(parents=True, exist_ok=True)
-        return cls(path)._fill(config, delta)
+        return cls(path)._fill(config, delta, facts)
 
     @classmethod
     def open(cls, name: str | Path, root: Path = Path("runs")) -> "Run":
@@ -81,7 +88,17 @@ class Run:
     @property
     def experiment(self) -> str:
         """The experiment that it is a run of."""
-        return self.path.parent.name
+        return self.path.relative_to(self.root).parts[0]
+
+    @property
+    def root(self) -> Path:
+        """The runs folder that it lies in."""
+        return Path(os.path.normpath(self.path / self.info.get("root", "../..")))
+
+    @property
+    def children(self) -> list["Run"]:
+        """The trials of a study, oldest first."""
+        return [Run(path) for path in runs_in(self.path / TRIALS)]
 
     @property
     def samples(self) -> Path:
@@ -185,12 +202,20 @@ class Run:
         """Say how it ended."""
         self.note(status=status, ended=time.time())
 
-    def _fill(self, config: Mapping[str, Any], delta: Mapping[str, Any]) -> "Run":
+    def _fill(
+        self, config: Mapping[str, Any], delta: Mapping[str, Any], facts: Mapping[str, Any] | None = None
+    ) -> "Run":
         self.samples.mkdir(exist_ok=True)
         for name, tree in (("config.yaml", config), ("delta.yaml", delta)):
             write_atomic(self.path / name, yaml.safe_dump(dict(tree), sort_keys=False, allow_unicode=True))
         info = {"id": uuid4().hex, "status": "running", "started": time.time(), "ended": None, **_process()}
-        info |= {"commit": git_commit(), "versions": versions(), "command": command_line(), "links": {}}
+        info |= {
+            "commit": git_commit(),
+            "versions": versions(),
+            "command": command_line(),
+            "links": {},
+            **(facts or {}),
+        }
         write_atomic(self.path / "run.json", json.dumps(info, indent=1) + "\n")  # last: what has it is a whole run
         return self
 
@@ -204,7 +229,12 @@ def runs_in(folder: Path) -> list[Path]:
 def experiments_in(root: Path) -> list[str]:
     """Names of the experiments that have runs under `root`."""
     folders = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
-    return [path.name for path in folders if path.name != TOKENIZERS and runs_in(path)]
+    return [path.name for path in folders if path.name not in (TOKENIZERS, GENERATORS) and all_runs(path)]
+
+
+def all_runs(folder: Path) -> list[Path]:
+    """The runs of an experiment, then its studies."""
+    return runs_in(folder) + runs_in(folder / STUDIES)
 
 
 def _moment(path: Path) -> tuple[str, int]:

@@ -67,6 +67,10 @@ TREE: Mapping[str, Node] = MappingProxyType(
 
 HEADS = ("model.code_head", "model.residual_head")  # a model needs at least one of them
 
+# Blocks of an experiment file that describe many runs of it; they are no part of what one run is.
+BLOCKS = ("sweep", "ablate")
+DOTTED = ("sweep.over",)  # nodes whose keys are dotted paths of the tree
+
 # The contract of each slot. An option annotated with a contract's name is itself filled by a card of that slot.
 CONTRACTS: Mapping[str, str] = MappingProxyType(
     {

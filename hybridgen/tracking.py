@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hybridgen.files import holder, process_start
 from hybridgen.mirror import MIRROR_LOCK, has_answered, has_pending
-from hybridgen.runs import Run, experiments_in, runs_in
+from hybridgen.runs import Run, all_runs, experiments_in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ def store_uri(root: Path, uri: str | None = None) -> str:
 
 def root_of(run: Run) -> Path:
     """The runs folder that a run lies in."""
-    return run.path.parent.parent
+    return run.root
 
 
 class Mirror:
@@ -86,7 +86,7 @@ def sync_pending(root: Path, settings: Tracking) -> list[Run]:
     if not settings.enabled:
         return []
     uri = store_uri(root, settings.uri)
-    runs = [Run(path) for experiment in experiments_in(root) for path in runs_in(root / experiment)]
+    runs = [Run(path) for experiment in experiments_in(root) for path in all_runs(root / experiment)]
     pending = [run for run in runs if has_pending(run, uri) and _is_idle(run)]
     if pending:
         _spawn([str(run.path) for run in pending], uri, root / "tracking.log")

@@ -232,7 +232,9 @@ def test_experiments_are_short_and_say_their_command(path):
             assert f"hybridgen {verb} published/{path.stem}" in header, f"the header says how to {verb} it"
         assert re.search(r"[Ll]icence", header), "the header says the licence as stated"
         return
-    assert re.search(rf"hybridgen train (\S*/)?{re.escape(path.stem)}\b", header), "the header says the command"
+    verb = "(sweep|ablate)" if path.parent.name == "ablations" else "train"
+    assert re.search(rf"hybridgen {verb} (\S*/)?{re.escape(path.stem)}\b", header), "the header says the command"
+    assert len(lines) <= 20
     assert re.search(r"\b(two|2) (CPU )?cores\b", header), "the header says the time on two cores"
     assert len([line for line in lines if line.strip() and not line.lstrip().startswith("#")]) <= 15
 

@@ -22,6 +22,8 @@ VERBS: Final = {
     "evaluate": "judge a trained model; every figure with its protocol",
     "compare": "set runs side by side: what differs, which figures compare, curves, samples",
     "import": "official weights of a published model into one of ours, every name accounted for",
+    "sweep": "many trials of an experiment: what is not trained yet is trained once, then all are judged",
+    "ablate": "named variants of an experiment over several seeds, as a table like a paper's",
     "list": "slots, cards and experiments",
     "compose": "print an experiment with all its defaults written out",
     "check": "build an experiment and show its shapes and sizes; nothing is trained",
@@ -78,6 +80,7 @@ def _run(words: Sequence[str]) -> int:
     module = importlib.import_module(f"hybridgen.cli.{module_name(verb)}")
     parser = Parser(prog=f"hybridgen {verb}", description=module.SUMMARY, allow_abbrev=False)
     module.add_arguments(parser)
+    parser.set_defaults(verb=verb)
     args, extra = parser.parse_known_intermixed_args(rest)
     if extra:
         sign = next((word for word in extra if "=" in word), "")

@@ -8,7 +8,7 @@ from types import FrameType
 
 from hybridgen.errors import UserError, unknown
 from hybridgen.mlflow_server import Server, free_port, runs_page
-from hybridgen.runs import Run, experiments_in, runs_in
+from hybridgen.runs import Run, all_runs, experiments_in
 from hybridgen.tracking import Tracking, store_uri, sync_pending
 
 SUMMARY = "open the MLflow pages of your runs"
@@ -66,7 +66,7 @@ def _experiment(root: Path, name: str | None) -> str:
     if not known:
         raise UserError(f"--runs {root}: no runs there. Name the folder by --runs DIR, or train: hybridgen train demo")
     if name is None:
-        return max(known, key=lambda each: Run(runs_in(root / each)[-1]).info["started"])
+        return max(known, key=lambda each: Run(all_runs(root / each)[-1]).info["started"])
     if name not in known:
         raise UserError(unknown("experiment", name, known, str(root)))
     return name

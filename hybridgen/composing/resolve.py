@@ -12,7 +12,7 @@ from hybridgen.composing.values import accept, as_list, described, given
 from hybridgen.composing.yaml_text import Layer, Place
 from hybridgen.errors import UserError, UserErrors, unknown
 from hybridgen.registry import Card, Registry
-from hybridgen.schema import HEADS, TREE, children, join
+from hybridgen.schema import BLOCKS, HEADS, TREE, children, join
 from hybridgen.signature import Built, Option, Required, Signature, read
 
 ABSENT: Final[Any] = object()  # not written at all, where null would be
@@ -76,7 +76,7 @@ class _Resolution:
         below = children(path)
         options = {key: v for key, v in values.items() if key not in below}
         signature = self.signature(path, node.target)
-        filled = self.options(path, signature, options, also=below) if signature else {}
+        filled = self.options(path, signature, options, also=[*below, *(() if path else BLOCKS)]) if signature else {}
         return filled | {name: self.node(join(path, name), values.get(name, ABSENT)) for name in below}
 
     def part(self, path: str, slot: str, value: Any, nullable: bool) -> Any:

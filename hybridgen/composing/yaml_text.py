@@ -16,6 +16,7 @@ import yaml
 
 from hybridgen.errors import UserError
 from hybridgen.paths import shown
+from hybridgen.schema import DOTTED
 
 MOST_NODES = 10_000  # an experiment has some hundred; more is an alias bomb
 
@@ -108,10 +109,10 @@ class _Reader:
             self._fail(node, f"the tag '{node.tag}' is not allowed; only plain values are")
         above = (*above, id(node))
         if isinstance(node, yaml.MappingNode):
-            return {key: self._value(value, _below(path, key), above) for key, value in self._items(node)}
+            return {key: self._value(value, _below(path, key), above) for key, value in self._items(node, path)}
         return [self._value(value, f"{path}[{i}]", above) for i, value in enumerate(node.value)]
 
-    def _items(self, node: yaml.MappingNode) -> Iterator[tuple[str, yaml.Node]]:
+    def _items(self, node: yaml.MappingNode, path: str) -> Iterator[tuple[str, yaml.Node]]:
         lines: dict[str, int] = {}
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode) or key.tag != f"{_TAG}str":
@@ -119,7 +120,7 @@ class _Reader:
                 self._fail(key, f"the key '{given}' is not text; put quotes around it if it is meant so")
             if key.value in lines:
                 self._fail(key, f"the key '{key.value}' stands twice; first in line {lines[key.value]}")
-            if not _KEY.fullmatch(key.value):
+            if not all(map(_KEY.fullmatch, key.value.split(".") if path in DOTTED else [key.value])):
                 self._fail(key, f"the key '{key.value}' is not a name{_hint(key.value)}")
             lines[key.value] = key.start_mark.line + 1
             yield key.value, value

@@ -26,14 +26,15 @@ Advance = Callable[[str, int, int], None]
 
 
 def judge_model(
-    trained: Trained, data: Data, settings: Metrics, *, registry: Registry | None = None, advance: Advance | None = None
-) -> dict[str, Figure]:
+    trained: Trained, data: Data, settings: Metrics, *, registry: Registry | None = None,
+    advance: Advance | None = None, discrete: bool = True,
+) -> dict[str, Figure]:  # fmt: skip
     """All figures of a trained model; those of the same codes without the residual end in `_discrete`.
 
-    `advance(what, done, of)` is told how drawing goes. Of several processes that share a run all draw, and the first
-    one judges: the others get no figures.
+    `advance(what, done, of)` is told how drawing goes; without `discrete` those of the codes alone are left out. Of
+    several processes that share a run all draw, and the first one judges: the others get no figures.
     """
-    both = trained.model.residual_head is not None and trained.model.code_head is not None
+    both = discrete and trained.model.residual_head is not None and trained.model.code_head is not None
     if not ranks.is_first():
         for suffix in ("", "_discrete") if both else ("",):
             _drawn(trained, settings, suffix, None)

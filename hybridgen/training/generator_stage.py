@@ -1,8 +1,9 @@
 """Stage 2: the generator learns to draw the tokens of a frozen tokenizer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
+import pytorch_lightning as pl
 import torch
 
 from hybridgen import ranks
@@ -28,12 +29,13 @@ FITTED_ON = 2000  # pictures whose residual targets measure a head's normaliser
 
 def train_generator(
     composed: Composed, tokenizer: Tokenizer, data: Data, machine: Machine, run: Run,
-    draw: Callable[[HybridModel, int], None] | None,
+    draw: Callable[[HybridModel, int], None] | None, extra: Sequence[pl.Callback] = (),
 ) -> HybridModel:  # fmt: skip
     """The trained model with averaged weights; they also lie in the run's model.safetensors.
 
     Args:
         draw: draws a sample grid of the model as it stands at a step.
+        extra: more callbacks, called after a step's own work is done.
     """
     config, settings = composed.config, assemble_settings(composed, "train.generator")
     model = untrained(composed, tokenizer, data)
@@ -54,7 +56,8 @@ def train_generator(
     sketch = None if draw is None else lambda step: draw(model, step)
     parted = machine.compute.world > 1 and machine.compute.strategy == "fsdp"
     into_parts = partial(split, device=machine.device) if parted else None
-    fit(Stage("generator", title, run, settings, machine, config["seed"], check, sketch, into_parts), module, train)
+    stage = Stage("generator", title, run, settings, machine, config["seed"], check, sketch, into_parts)
+    fit(stage, module, train, extra)
     model.cpu().eval()
     if ranks.is_first():
         save(run.model, model, describe("generator", config, data.spec, weights="ema", steps=settings.steps))
@@ -74,7 +77,7 @@ def untrained(composed: Composed, tokenizer: Tokenizer, data: Data) -> HybridMod
 
 def _begin(model: HybridModel, init: str | None, run: Run, train: Source) -> None:
     """Weights of an earlier run, if one is named; a new residual head measures what it will be asked for."""
-    fresh = begin_from(find_init(init, run.path.parent.parent), model) if init else ["residual_head."]
+    fresh = begin_from(find_init(init, run.root), model) if init else ["residual_head."]
     if model.residual_head is not None and any(name.startswith("residual_head.") for name in fresh):
         first = cached_tokens({name: column[:FITTED_ON] for name, column in train.columns.items()})
         model.residual_head.fit(model.cpu().residual_targets(first))

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,11 @@ def tokenizer_key(composed: Composed, data: Data, machine: Machine) -> dict[str,
     }
 
 
+def folder_name(key: Mapping[str, Any]) -> str:
+    """The name of what such a key makes."""
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+
+
 def obtain_tokenizer(
     composed: Composed, data: Data, machine: Machine, root: Path, say: Callable[[str], None]
 ) -> tuple[Tokenizer, Run]:
@@ -51,10 +56,9 @@ def obtain_tokenizer(
     checkpoint. The processes of one run train it together; the first of them holds the lock for all.
     """
     key = tokenizer_key(composed, data, machine)
-    name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     torch.manual_seed(keyed(composed.config["seed"], "tokenizer weights").initial_seed())
     tokenizer = assemble_model(composed, data.spec).tokenizer
-    folder = root / TOKENIZERS / name
+    folder = root / TOKENIZERS / folder_name(key)
     with lock(folder / ".lock", waiting=say) if ranks.is_first() else nullcontext():
         missing = ranks.told(lambda: not Run.at(folder, key, {}).model.exists())
         run = Run(folder, writes=ranks.is_first())

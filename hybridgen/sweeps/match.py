@@ -1,0 +1,129 @@
+"""Variants resized until they cost as much as the base: comparisons at equal budget.
+
+What may be resized is tried key by key, each by bisection (costs grow with each of them); what the first key leaves
+over, because widths are whole numbers, the next one makes up.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from hybridgen.assemble import assemble_data, assemble_model, assemble_sampler
+from hybridgen.checkpoint import Trained
+from hybridgen.config import Composed
+from hybridgen.errors import UserError
+from hybridgen.evaluation.cost import macs
+from hybridgen.evaluation.timing import seconds
+from hybridgen.sweeps.block import Experiment
+
+Budget = Literal["params", "macs", "seconds"]
+WITHIN = 0.02  # of the base's budget
+LARGEST = 32  # times a size may grow or shrink
+PICTURES = 32  # a batch when seconds are measured
+
+
+@dataclass(frozen=True)
+class Matched:
+    """A variant's further overrides, and its budget in units of the base's."""
+
+    overrides: tuple[str, ...]
+    ratio: float
+
+
+def budget(composed: Composed, kind: Budget) -> float:
+    """What the experiment's model costs: parameters that stage 2 trains, multiply-accumulates or seconds a picture."""
+    data = assemble_data(composed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = assemble_model(composed, data.spec).eval().requires_grad_(False)
+    if kind == "params":
+        return float(sum(p.numel() for name, p in model.named_parameters() if not name.startswith("tokenizer.")))
+    trained = Trained(model, assemble_sampler(composed), composed.config, data.spec, Path(), {})
+    if kind == "macs":
+        return float(macs(lambda: trained.sample(count=1)))
+    return seconds(lambda: trained.sample(count=PICTURES), repeats=5).value / PICTURES
+
+
+def match(
+    experiment: Experiment, base: Sequence[str], variant: Sequence[str], keys: Sequence[str], kind: Budget
+) -> Matched:
+    """Further overrides that bring a variant to the base's budget.
+
+    Raises:
+        UserError: none of the keys brings it within 2 %.
+    """
+    goal = budget(experiment.compose(base), kind)
+
+    def ratio(overrides: Sequence[str]) -> float:
+        return budget(experiment.compose([*variant, *overrides]), kind) / goal
+
+    best = Matched((), ratio(()))
+    for key in keys:
+        if abs(best.ratio - 1) <= WITHIN:
+            return best
+        composed = experiment.compose([*variant, *best.overrides])
+        size = _size(composed, key)
+        if size is None:
+            continue
+        step = _step(composed, key)
+        found = _bisected(lambda value, key=key: ratio([*best.overrides, f"{key}={value}"]), size, step)  # type: ignore[misc]  # noqa: B023
+        if abs(found[1] - 1) < abs(best.ratio - 1):
+            best = Matched((*best.overrides, f"{key}={found[0]}"), found[1])
+    if abs(best.ratio - 1) > WITHIN:
+        changed = f" ({' '.join(best.overrides)})" if best.overrides else ""
+        raise UserError(
+            f"--match {kind}: [{', '.join(variant)}] comes to {best.ratio:.2f} of the base's budget at best{changed}\n"
+            f"  resized were {', '.join(keys)}; name others in ablate.resize"
+        )
+    return best
+
+
+def _size(composed: Composed, key: str) -> int | float | None:
+    """The present value of a key; None where the variant has no such part."""
+    try:
+        value = composed.node(key)
+    except (KeyError, TypeError):
+        return None
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _step(composed: Composed, key: str) -> int | float:
+    """Values are multiples of this: a width is shared out among heads, by pairs; a ratio is no whole number."""
+    above, _, name = key.rpartition(".")
+    if isinstance(composed.node(key), float):
+        return 1 / 64
+    heads = composed.node(above).get("heads") if name == "width" else None
+    return 2 * heads if isinstance(heads, int) else 1
+
+
+def _bisected(ratio: Callable[[int | float], float], size: int | float, step: int | float) -> tuple[int | float, float]:
+    """The multiple of `step` whose ratio is nearest to 1, and that ratio; `ratio` grows with the value."""
+    low, high = max(1, round(size / LARGEST / step)), max(2, round(size * LARGEST / step))
+    tried: dict[int, float] = {}
+
+    def at(count: int) -> float:
+        if count not in tried:
+            tried[count] = ratio(count * step)
+        return tried[count]
+
+    at(max(1, round(size / step)))
+    while high - low > 1:
+        middle = _between(low, high, tried)
+        if at(middle) < 1:
+            low = middle
+        else:
+            high = middle
+    at(low), at(high)
+    count = min(tried, key=lambda count: abs(tried[count] - 1))
+    return count * step, tried[count]
+
+
+def _between(low: int, high: int, tried: dict[int, float]) -> int:
+    """The geometric middle: sizes differ by factors; the present one first, which is near."""
+    inside = [count for count in tried if low < count < high]
+    if inside:
+        return inside[0]
+    return min(high - 1, max(low + 1, round((low * high) ** 0.5)))

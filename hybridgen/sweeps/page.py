@@ -1,0 +1,139 @@
+"""A study's report.html: one file without network or script, with all trials, the plots and what the best drew."""
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from hybridgen.evaluation.protocol import sentence
+from hybridgen.files import write_atomic
+from hybridgen.report.html import PAGE, number
+from hybridgen.runs import TRIALS, Run
+from hybridgen.sweeps.plots import draw_plots
+from hybridgen.sweeps.session import Session
+from hybridgen.sweeps.study import REASON, Study
+from hybridgen.sweeps.view import Standing, in_words
+
+SHOWN = 6  # trials whose samples are shown
+
+
+def write_study(session: Session, found: Standing) -> Path:
+    """Writes plots, trials.json and report.html to the study's folder, and says that the study's run has ended."""
+    study, run = session.study(), Run(session.folder)
+    rows = trial_rows(study, session.folder)
+    write_atomic(run.path / "trials.json", json.dumps(rows, indent=1) + "\n")
+    plots = draw_plots(study, run.path)
+    objectives = ", ".join(f"{name} ({way})" for name, way in study.plan.directions.items())
+    how = f"{study.plan.options.sampler}, {objectives}" if session.figures == (*study.plan.directions,) else ""
+    parts = [
+        page_header(f"Sweep of {session.composed.name}", study.plan.name, how, run.info["command"]),
+        section("How it stands", f"<pre>{escape(in_words(found))}</pre>"),
+        *(section(title, picture(title, file)) for title, file in plots.items()),
+        _best_samples(session.folder, found),
+        section("Trials", _trials(rows, [*study.plan.directions])),
+        section("How it was measured", _protocols(session.folder, rows, [*study.plan.directions])),
+    ]
+    write_page(run.report, f"sweep {study.plan.name}", parts)
+    if not found.running:
+        run.finish()
+    return run.report
+
+
+def trial_rows(study: Study, folder: Path) -> list[dict[str, Any]]:
+    """Every ticket's trial as plain values."""
+    rows = []
+    for trial in study.counted():
+        values = dict(zip(study.plan.directions, trial.values or [], strict=False))
+        run = folder / TRIALS / f"{trial.number:04d}"
+        tags = Run(run).info.get("tags", {}) if (run / "run.json").exists() else {}
+        rows.append(
+            {
+                "trial": trial.number, "state": trial.state.name.lower(), "params": dict(trial.params),
+                "values": values, "reason": trial.user_attrs.get(REASON), "replay": tags.get("replay"),
+            }
+        )  # fmt: skip
+    return rows
+
+
+def write_page(file: Path, title: str, parts: Sequence[str]) -> None:
+    """A whole page in the style of a run's report."""
+    view = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+    head = f"{view}<title>{escape(title)}</title><style>{PAGE.read_text()}</style>"
+    body = f"<body><main>{''.join(parts)}</main></body>"
+    write_atomic(file, f'<!doctype html><html lang="en"><head>{head}</head>{body}</html>')
+
+
+def page_header(title: str, name: str, how: str, command: str) -> str:
+    """The top of a page."""
+    facts = " · ".join(text for text in (name, how) if text)
+    return (
+        f'<header><h1>{escape(title)}</h1><p class="facts">{escape(facts)}</p>'
+        f"<pre class=command>{escape(command)}</pre></header>"
+    )
+
+
+def section(title: str, content: str) -> str:
+    """A section, or nothing."""
+    return f"<section><h2>{escape(title)}</h2>{content}</section>" if content else ""
+
+
+def picture(title: str, file: Path) -> str:
+    """A picture that travels inside the page."""
+    source = f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}"
+    return f'<div class=wide><img class=sheet src="{source}" alt="{escape(title)}"></div>'
+
+
+def rows_table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: int = 0) -> str:
+    """A table; the first `numbers` columns after the first one are right-aligned. Cells are HTML."""
+    kinds = ["", *[" class=number"] * numbers] + [""] * len(head)
+    top = "".join(f"<th{kind}>{text}</th>" for text, kind in zip(head, kinds, strict=False))
+    body = "".join(
+        f"<tr>{''.join(f'<td{kind}>{cell}</td>' for cell, kind in zip(row, kinds, strict=False))}</tr>" for row in rows
+    )
+    return f"<div class=wide><table class=figures><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
+
+
+def _trials(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
+    params = [*dict.fromkeys(name for row in rows for name in row["params"])]
+    cells = []
+    for row in rows:
+        values = [number(row["values"][name]) if name in row["values"] else "" for name in names]
+        shown = [escape(_short(row["params"].get(name, ""))) for name in params]
+        replay = _folded("replay", row["replay"])
+        cells.append([str(row["trial"]), *values, *shown, escape(row["state"]), escape(row["reason"] or ""), replay])
+    return rows_table(["trial", *map(escape, names), *map(escape, params), "state", "reason", ""], cells, len(names))
+
+
+def _best_samples(folder: Path, found: Standing) -> str:
+    parts = []
+    for row in found.best[:SHOWN]:
+        file = folder / TRIALS / f"{row['trial']:04d}" / "samples.png"
+        if file.exists():
+            said = ", ".join(f"{name} {number(value)}" for name, value in row["values"].items())
+            title = f"Trial {row['trial']}: {said}"
+            parts.append(f"<h3>{escape(title)}</h3>{picture(title, file)}")
+    return section("Samples of the best, from the same seeds", "".join(parts))
+
+
+def _protocols(folder: Path, rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
+    """The objectives' protocols, as those of the first trial that has them say."""
+    for row in rows:
+        file = folder / TRIALS / f"{row['trial']:04d}" / "summary.json"
+        if file.exists():
+            figures = json.loads(file.read_text())
+            return "".join(
+                f"<p><b>{escape(name)}</b> of trial {row['trial']}: {escape(sentence(figures[name]['protocol']))}</p>"
+                for name in names
+                if name in figures
+            )
+    return ""
+
+
+def _short(value: Any) -> str:
+    return number(value) if isinstance(value, float) else str(value)
+
+
+def _folded(title: str, text: str | None) -> str:
+    return f"<details><summary>{escape(title)}</summary><pre>{escape(text)}</pre></details>" if text else ""

@@ -1,0 +1,113 @@
+"""Workers of a study that die, are many, or lose their database: no trial is lost, none is done twice."""
+
+import signal
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from dummy_study import dummy, notes, states, worker
+from postgres import Server
+
+from hybridgen.sweeps.study import TICKET
+
+pytestmark = pytest.mark.slow
+FOREVER = "if number == {}: note(folder, number, 'stuck'); time.sleep(600)"
+BRIEFLY = "time.sleep(0.02)"
+
+
+def until(happened, *processes, timeout=120):
+    """Waits until something has happened while all processes live."""
+    end = time.monotonic() + timeout
+    while not happened():
+        for process in processes:
+            assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.05)
+
+
+def finished(*processes):
+    """All have ended well."""
+    for process in processes:
+        _, said = process.communicate(timeout=200)
+        assert process.returncode == 0, said
+
+
+def whole(study, folder, total):
+    """Each ticket is complete, its trial begun and done by one process alone."""
+    assert states(study) == {"COMPLETE": total}
+    counted = study.counted()
+    assert [t.user_attrs[TICKET] for t in counted] == list(range(total))
+    assert sorted(notes(folder, "done")) == sorted(t.number for t in counted), "counted once, done once"
+    begun = notes(folder, "begun")
+    assert len(begun) == len(set(begun)), "no trial number was run twice"
+
+
+def test_two_workers_and_a_journal(tmp_path):
+    """50 trials between them."""
+    pair = [worker(tmp_path, 50, act=BRIEFLY) for _ in range(2)]
+    finished(*pair)
+    study = dummy(tmp_path)
+    whole(study, tmp_path, 50)
+    assert len(study.trials()) == 50
+    assert len({t.user_attrs["owner"]["pid"] for t in study.counted()}) == 2, "both had a share"
+
+
+def test_kill_9_in_mid_trial_on_a_journal(tmp_path):
+    """Another worker takes the trial over; it counts once."""
+    first = worker(tmp_path, 4, act=FOREVER.format(1))
+    until(lambda: notes(tmp_path, "stuck") == [1], first)
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    study = dummy(tmp_path)
+    assert states(study)["RUNNING"] == 1, "a journal has no heartbeat: Optuna would wait for ever"
+    finished(worker(tmp_path, 4))
+    whole(study, tmp_path, 4)
+    assert len(study.trials()) == 5, "the lost trial and its second one"
+    lost = next(t for t in study.trials() if t.number == 1)
+    assert next(t for t in study.counted() if t.user_attrs[TICKET] == lost.user_attrs[TICKET]).params == lost.params
+
+
+@pytest.fixture
+def server():
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are closed to other users
+        Path(folder).chmod(0o755)
+        made, opened = Server(Path(folder)), []
+        made.study = lambda folder: opened.append(dummy(folder, made.url)) or opened[-1]
+        yield made
+        for study in opened:
+            study.close()
+        made.stop()
+
+
+def test_two_workers_and_postgresql_restarted_under_them(tmp_path, server):
+    """50 trials; the database goes away in the middle of them, and comes back."""
+    study = server.study(tmp_path)
+    study.open_tickets(50)
+    pair = [worker(tmp_path, 50, server.url, "time.sleep(0.1)") for _ in range(2)]
+    until(lambda: len(notes(tmp_path, "done")) > 5, *pair)
+    server.restart()
+    finished(*pair)
+    whole(study, tmp_path, 50)
+
+
+def test_kill_9_in_mid_trial_on_postgresql(tmp_path, server, monkeypatch):
+    """Found dead by its heartbeat, as a worker on another machine would be."""
+    monkeypatch.setenv("HYBRIDGEN_BEAT", "1")
+    study = server.study(tmp_path)
+    study.open_tickets(3)
+    first = worker(tmp_path, 3, server.url, FOREVER.format(1))
+    until(lambda: notes(tmp_path, "stuck") == [1], first)
+    running = next(t for t in study.trials() if t.state.name == "RUNNING")
+    study.note(running, "owner", running.user_attrs["owner"] | {"host": "elsewhere"})
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+
+    def recovered():
+        study.recover()
+        return states(study).get("RUNNING", 0) == 0
+
+    until(recovered)
+    finished(worker(tmp_path, 3, server.url))
+    whole(study, tmp_path, 3)
+    assert len(study.trials()) == 4
