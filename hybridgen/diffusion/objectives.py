@@ -21,6 +21,7 @@ from torch import Tensor
 
 from hybridgen.diffusion.path import COSINE, ENTRIES, LINEAR, Curve, Table, forward_rate, reverse
 from hybridgen.diffusion.solvers import Estimate
+from hybridgen.errors import UserError
 from hybridgen.nn.draws import Draws
 
 SAFE_CLIP = 5.0
@@ -29,6 +30,7 @@ draw multiplies an error of the predicted noise by thousands; heads clipped at 4
 
 Likelihood = Literal["density", "bins"]
 
+_NOTHING = 1e-6  # rounding's zero, of a share of the data
 _FAINT = 1e-3  # what is left of the data at the noisiest entry: 5e-5 on the cosine table, 6e-3 on linear betas
 
 
@@ -85,13 +87,22 @@ class FlowMatching:
         return self._weight(t) * (predicted - noise).square().mean(-1)
 
     def read(self, prediction: Float[Tensor, "B n O"], x: Float[Tensor, "B n C"], t: Float[Tensor, "B n"]) -> Estimate:
-        """Clean value and noise of the x_t that this was predicted for."""
+        """Clean value and noise of the x_t that this was predicted for.
+
+        Raises:
+            UserError: the prediction does not say, because alpha is 0.
+        """
         predicted, time = prediction[..., : x.shape[-1]].to(x), t[..., None]
         if self.prediction == "velocity":
             return *self.path.split(x, -predicted if self.toward == "data" else predicted, time), None
-        sigma = self.path.sigma(time)
+        alpha, sigma = self.path.alpha(time), self.path.sigma(time)
+        if (alpha < _NOTHING).any():
+            raise UserError(
+                f"prediction: '{self.prediction}' says nothing of the clean value where there is only noise, at t = 1\n"
+                "  set start of the solver below 1, to 0.999"
+            )
         noise = -sigma * predicted if self.prediction == "score" else predicted
-        return (x - sigma * noise) / self.path.alpha(time), noise, None
+        return (x - sigma * noise) / alpha, noise, None
 
     def _weight(self, t: Float[Tensor, "B n"]) -> Tensor | float:
         if self.weight == "none":

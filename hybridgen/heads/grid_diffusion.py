@@ -32,6 +32,7 @@ class GridDiffusionHead(ResidualHead):
         head_width: E, width of the transformer; `heads` must divide it.
         depth: number of transformer blocks.
         heads: of the attention.
+        mlp_ratio: width inside a block's MLP, in units of `head_width`.
         patch: side of the patches that are one position of the transformer; it must divide the grid.
         places: sines and cosines of each position: computed for whatever grid, or kept with the weights, frozen, for
             the finest grid alone.
@@ -56,7 +57,8 @@ class GridDiffusionHead(ResidualHead):
 
     def __init__(  # noqa: PLR0913 - options of a card
         self, tokens: TokenSpec, width: int, *, head_width: Annotated[int, Ge(1)] = 128,
-        depth: Annotated[int, Ge(1)] = 4, heads: Annotated[int, Ge(1)] = 4, patch: Annotated[int, Ge(1)] = 1,
+        depth: Annotated[int, Ge(1)] = 4, heads: Annotated[int, Ge(1)] = 4,
+        mlp_ratio: Annotated[float, Gt(0)] = 4.0, patch: Annotated[int, Ge(1)] = 1,
         places: Literal["computed", "kept"] = "computed", told: Literal["embedded", "plain"] = "embedded",
         guided_channels: Annotated[int, Ge(0)] = 0,
         schedule: Literal["cosine", "linear"] = "cosine", prediction: Literal["eps", "v", "x0"] = "v",
@@ -70,7 +72,7 @@ class GridDiffusionHead(ResidualHead):
             path=table(schedule), prediction=prediction, learned_variance=learned_variance, clip=clip,
             likelihood=likelihood,
         )  # fmt: skip
-        layout = Layout(grid=tokens.grid, patch=patch, places=places, told=told)
+        layout = Layout(grid=tokens.grid, mlp_ratio=mlp_ratio, patch=patch, places=places, told=told)
         outputs = self.objective.outputs(self.channels)
         self.net = GridNet(self.channels, outputs, width, head_width, depth, heads, layout)
         mean, std = denoise.first_scale(self.channels, normalise, constant)

@@ -28,10 +28,11 @@ Told = Literal["embedded", "plain"]
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """How a grid and its condition enter the network.
+    """How a grid and its condition enter the network, and how wide its blocks are inside.
 
     Args:
         grid: the finest grid, that of kept positions.
+        mlp_ratio: width inside a block's MLP, in units of the stream's.
         patch: side of the patches that are one position of the transformer.
         places: sines and cosines of each position: "computed" for whatever grid, or "kept" with the weights, frozen,
             for the finest grid alone.
@@ -40,6 +41,7 @@ class Layout:
     """
 
     grid: Grid
+    mlp_ratio: float = 4.0
     patch: int = 1
     places: Places = "computed"
     told: Told = "embedded"
@@ -70,7 +72,7 @@ class GridNet(nn.Module):
         self.embed_t = TimeEmbedding(head_width, clock=layout.clock)
         self.embed_hidden = nn.Linear(width, head_width) if layout.told == "embedded" else None
         self.embed_mean = nn.Linear(width, head_width) if layout.told == "embedded" else None
-        self.blocks = nn.ModuleList(Block(head_width, heads) for _ in range(depth))
+        self.blocks = nn.ModuleList(Block(head_width, heads, layout.mlp_ratio) for _ in range(depth))
         self.norm = nn.LayerNorm(head_width, eps=1e-6, elementwise_affine=False)
         self.modulation = Modulation(head_width, head_width, 2)
         self.out = nn.Linear(head_width, outputs * volume)

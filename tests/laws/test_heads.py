@@ -18,6 +18,7 @@ from hybridgen.types import Condition, TokenSpec
 WIDTH = 8
 GRIDS = [(6,), (2, 3), (2, 1, 3)]
 TOKEN, GRID = {"mlp_width": 16, "depth": 2}, {"head_width": 16, "depth": 2, "heads": 2}
+EPS = {"prediction": "eps", "times": "uniform"}
 RESIDUAL = {
     "flow": (FlowHead, TOKEN),
     "flow uniform": (FlowHead, {**TOKEN, "times": "uniform"}),
@@ -25,7 +26,12 @@ RESIDUAL = {
     "diffusion": (DiffusionHead, TOKEN),
     "diffusion eps": (DiffusionHead, {**TOKEN, "prediction": "eps"}),
     "diffusion x0": (DiffusionHead, {**TOKEN, "prediction": "x0", "schedule": "linear", "learned_variance": False}),
+    "diffusion bins": (DiffusionHead, {**TOKEN, "likelihood": "bins"}),
     "grid flow": (GridFlowHead, GRID),
+    "grid flow patches": (GridFlowHead, {**GRID, "patch": 2, "places": "kept", "unread": True, "clock": "data"}),
+    "grid flow circle": (GridFlowHead, {**GRID, "curve": "circle", "guided_channels": 2}),
+    "grid flow vp": (GridFlowHead, {**GRID, **EPS, "curve": "vp", "span": (1e-3, 1.0)}),
+    "grid diffusion patches": (GridDiffusionHead, {**GRID, "patch": 2, "guided_channels": 2, "mlp_ratio": 2.0}),
     "grid diffusion": (GridDiffusionHead, GRID),
 }
 
@@ -48,6 +54,37 @@ def test_residual_laws_in_any_dimension(kind, grid):
     head = kind(tokens(grid), WIDTH, **GRID)
     for law in RESIDUAL_LAWS:
         law(head, tokens(grid), WIDTH)
+
+
+@pytest.mark.parametrize("law", RESIDUAL_LAWS, ids=lambda law: law.__name__)
+@pytest.mark.parametrize("kind", [GridFlowHead, GridDiffusionHead])
+def test_residual_law_of_a_plain_condition(kind, law):
+    torch.manual_seed(0)
+    law(kind(tokens(), 16, **GRID, told="plain", places="kept"), tokens(), 16)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: GridFlowHead(tokens(), WIDTH, **GRID, told="plain"), "width 8 are no condition of width 16"),
+        (lambda: GridFlowHead(tokens(), WIDTH, **GRID, patch=4, places="kept"), "does not tile the grid"),
+        (
+            lambda: GridFlowHead(tokens(), WIDTH, **GRID, places="kept").net(
+                torch.zeros(1, 4, 3), torch.zeros(1, 4), torch.zeros(1, 1, WIDTH), (4,)
+            ),
+            "kept for the grid",
+        ),
+        (
+            lambda: stirred(GridFlowHead(tokens(), WIDTH, **GRID, **EPS)).draw(
+                torch.zeros(1, 1, WIDTH), (6,), torch.zeros(1, 1, 6, 3), Heun(), 2
+            ),
+            "set start of the solver below 1",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_a_user_error(call, message):
+    with pytest.raises(UserError, match=message):
+        call()
 
 
 @pytest.mark.parametrize("law", CODE_LAWS, ids=lambda law: law.__name__)

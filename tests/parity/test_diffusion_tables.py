@@ -1,116 +1,62 @@
-"""Schedules, posteriors, the loss and the draw of a released head against stored outputs of the official code.
+"""Every array of the respaced diffusions (DiT, MAR and HART share the code), from our paths and steps."""
 
-DiT's respaced diffusions for the tables (DiT, MAR and HART share the code), and HART's head, whose network is ours
-under other names, for everything that stands between a table and a residual.
-"""
+import math
+from itertools import pairwise
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from reference import Case
 
-from hybridgen.diffusion.path import COSINE, LINEAR_BETAS, reverse
-from hybridgen.diffusion.solvers import DDPM
-from hybridgen.heads.diffusion import DiffusionHead
-from hybridgen.types import TokenSpec
+from hybridgen.diffusion.path import COSINE, ENTRIES, LINEAR_BETAS, reverse
+from hybridgen.diffusion.solvers import DDIM, DDPM
 
 TABLES = {"cosine": COSINE, "linear": LINEAR_BETAS}
-NAMES = {
-    "input_proj": "embed_x", "time_embed": "embed_t", "cond_embed": "embed_hidden", "res_blocks": "blocks",
-    "in_ln": "norm", "final_layer.adaLN_modulation.1": "modulation.linear", "final_layer.linear": "out",
-    "adaLN_modulation.1": "modulation.linear",
+SPACINGS = {
+    "full": (DDPM(), ENTRIES), "8": (DDPM(), 8), "10": (DDPM(), 10), "100": (DDPM(), 100),
+    "5,3": (DDPM(sections=(5, 3)), 8), "ddim10": (DDIM(spacing="stride"), 10), "ddim25": (DDIM(spacing="stride"), 25),
 }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def stored(shared):
-    return load_file(shared / "refs/diffusion_tables/io.safetensors")
+def case():
+    return Case("diffusion_tables")
 
 
-@pytest.fixture(scope="module")
-def hart(shared):
-    return load_file(shared / "refs/hart_t2i/io.safetensors")
+def arrays(path, times):
+    """What the official code keeps of each step, by its names, lowest noise first."""
+    steps = [reverse(path, t, s) for t, s in pairwise(times)][::-1]
+    alpha_bar = [path.alpha(t) ** 2 for t in reversed(times)]  # from t = 0 on
+    kept, before = alpha_bar[1:], alpha_bar[:-1]
+    return {
+        "alphas_cumprod": kept,
+        "alphas_cumprod_prev": before,
+        "betas": [step.large for step in steps],
+        "log_one_minus_alphas_cumprod": [math.log(1 - a) for a in kept],
+        "posterior_mean_coef1": [step.from_clean for step in steps],
+        "posterior_mean_coef2": [step.from_x for step in steps],
+        "posterior_variance": [step.small for step in steps],
+        "posterior_log_variance_clipped": [math.log(step.small) for step in (steps[1], *steps[1:])],
+        "sqrt_alphas_cumprod": [math.sqrt(a) for a in kept],
+        "sqrt_one_minus_alphas_cumprod": [math.sqrt(1 - a) for a in kept],
+        "sqrt_recip_alphas_cumprod": [1 / math.sqrt(a) for a in kept],
+        "sqrt_recipm1_alphas_cumprod": [math.sqrt(1 / a - 1) for a in kept],
+    }
 
 
-@pytest.fixture(scope="module")
-def head(shared):
-    """HART's head: noise prediction, learned variance, the constant 0.6, clean values clipped to 1."""
-    head = DiffusionHead(
-        TokenSpec((8, 8), 16, ((8, 8),), 640), 64, mlp_width=64, inner=1.0, depth=2, prediction="eps",
-        learned_variance=True, clip=1.0, normalise="constant", constant=0.6,
-    )  # fmt: skip
-    weights = load_file(shared / "refs/hart_t2i/weights.safetensors")
-    renamed = {}
-    for name, weight in weights.items():
-        if name.startswith("diffloss.net."):
-            for theirs, ours in NAMES.items():
-                name = name.replace(theirs, ours)
-            renamed[name.removeprefix("diffloss.")] = weight
-    head.load_state_dict({**renamed, "mean": head.mean, "std": head.std})
-    return head.eval()
-
-
-@pytest.mark.parametrize("respacing", ["full", "8", "10", "100"])
+@pytest.mark.parametrize("spacing", SPACINGS)
 @pytest.mark.parametrize("name", TABLES)
-def test_respacing(stored, name, respacing):
-    expected = stored[f"out.{name}.{respacing}.timestep_map"]
-    times = TABLES[name].times(len(expected))
-    assert torch.equal((1000 * times).round().long().flip(0)[1:] - 1, expected)
+def test_table(case, name, spacing):
+    """Within the case's tolerance of the largest, and entry by entry to float32, in which they are stored."""
+    (solver, steps), path, key = SPACINGS[spacing], TABLES[name], f"{name}.{spacing}"
+    times = solver.times(path, steps)
+    entries = [round(ENTRIES * t) - 1 for t in times[-2::-1]]
+    case.check(f"{key}.timestep_map", torch.tensor(entries))
+    stride = 25 if spacing == "full" else 1  # the full tables are stored at every 25th entry
+    for array, values in arrays(path, times).items():
+        ours = torch.tensor(values, dtype=torch.float64)[::stride]
+        case.check(f"{key}.{array}", ours)
+        torch.testing.assert_close(ours, case.outs[f"{key}.{array}"].double(), rtol=2e-6, atol=1e-12)
 
 
-@pytest.mark.parametrize("respacing", ["full", "8", "10", "100", "ddim10", "ddim25", "5,3"])
-@pytest.mark.parametrize("name", TABLES)
-def test_tables(stored, name, respacing):
-    """alpha_bar and the posterior of every respaced step. Stored in float32: 1e-6, relative."""
-    path, said = TABLES[name], {k: stored[f"out.{name}.{respacing}.{k}"] for k in (
-        "alphas_cumprod", "betas", "timestep_map", "posterior_mean_coef1", "posterior_mean_coef2", "posterior_variance",
-    )}  # fmt: skip
-    entries = [-1, *said["timestep_map"].tolist()]
-    stride = len(said["timestep_map"]) // len(said["betas"])  # the full tables are stored at every 25th entry
-    for k in range(0, len(said["timestep_map"]), stride):
-        t, s = (entries[k + 1] + 1) / 1000, (entries[k] + 1) / 1000
-        step = reverse(path, t, s)
-        ours = [path.alpha(t) ** 2, step.large, step.from_clean, step.from_x, step.small]
-        theirs = [said[key][k // stride].item() for key in (
-            "alphas_cumprod", "betas", "posterior_mean_coef1", "posterior_mean_coef2", "posterior_variance",
-        )]  # fmt: skip
-        assert ours == pytest.approx(theirs, rel=2e-6, abs=1e-12), (k, ours, theirs)
-
-
-@pytest.mark.parametrize("entry", [0, 1, 137, 500, 999])
-def test_network(head, hart, entry):
-    x, hidden = hart["in.head.x"][:, None], hart["in.head.z"][:, None]
-    t = torch.full((24, 1), (entry + 1) / 1000)
-    with torch.no_grad():
-        prediction = head.net(x, t, hidden, (1,))[:, 0]
-    torch.testing.assert_close(prediction, hart[f"out.head.net.t{entry}"], rtol=1e-5, atol=1e-5)
-
-
-def test_loss(head, hart):
-    """Squared error, and the bound above the lowest level: there HART counts 256 bins, and we a density."""
-    times = len(hart["in.train.t"]) // len(hart["out.train.head_z"])
-    hidden = hart["out.train.head_z"].repeat(times, 1)[:, None]
-    target = 0.6 * hart["out.train.head_target_div_0.6"].repeat(times, 1)[:, None]
-    entry, noise = hart["in.train.t"], hart["in.train.noise"][:, None]
-    t = ((entry + 1) / 1000)[:, None]
-    with torch.no_grad():
-        ours = head.loss_at(target, hidden, (1,), t, noise)[:, 0]
-    above = (entry > 0) & (entry < 999)  # at 999 the published float32 form multiplies rounding by 20291
-    assert above.sum() > 200
-    torch.testing.assert_close(ours[above], hart["out.train.rows.loss"][above], rtol=1e-4, atol=1e-4)
-    top = entry == 999
-    torch.testing.assert_close(ours[top], hart["out.train.rows.loss"][top], rtol=2e-3, atol=0)
-
-
-@pytest.mark.parametrize(
-    ("name", "guidance", "rows"), [("cfg2.5", 3.5, 12), ("cfg0", 1.0, 12), ("cfg1_unguided", 1.0, 24)]
-)
-def test_draw(head, hart, name, guidance, rows):
-    """Eight steps. HART's guidance is one less than ours; rows that are not clipped carry 1e-7 as 2e-3 at first."""
-    hidden = hart["in.head.z"][:, None]
-    start = hart["in.head.noise_init_full" if rows == 24 else "in.head.noise_init_half"]
-    noise = torch.cat([start[None], hart["in.head.noise_steps"][:, :rows]]).transpose(0, 1)[:, :, None]  # (B, 9, 1, C)
-    with torch.no_grad():
-        drawn = head.draw(hidden, (1,), noise, DDPM(), 8, guidance)[:, 0]
-    expected = hart[f"out.head.sample.{name}"][:rows]
-    assert (drawn - expected).square().mean().sqrt() < 1e-5
-    torch.testing.assert_close(drawn, expected, rtol=0, atol=1e-4)
+def test_every_output_was_compared(case):
+    assert case.finish() == len(case.outs)

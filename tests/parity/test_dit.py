@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from grids import GRID, Between, asked, drawn, halves, hidden
+from grids import GRID, Between, asked, drawn, halves, hidden, noises
 from reference import Case
-from replaying import imported
+from replaying import Stored, imported, sampler
 
 from hybridgen.diffusion.solvers import DDIM, DDPM
 from hybridgen.nn.draws import Draws
@@ -109,6 +109,18 @@ def test_draw(case, model, name):
     case.check(f"sample.{name}.first_step", to_grid(record[1][0], GRID))
     case.check(f"sample.{name}.mid_step", to_grid(record[steps // 2 + 1][0], GRID))
     case.check(f"sample.{name}.final_all_2B", final)
+
+
+def test_the_whole_model_draws(case, model, monkeypatch):
+    """From label to picture through the sampling loop; the picture is the latent, for its tokenizer changes nothing."""
+    start = noises(case, DDPM(), 10)[:2]
+    monkeypatch.setattr("hybridgen.model.Noise", lambda *_: Stored(2, {("residual", 0): start}, rest=0.0))
+    with torch.no_grad():
+        told = model.conditioner({"label": case.ins["y"]}, None)
+        final = model.sample(told, range(2), sampler(case))
+    expected = case.outs["sample.ddpm_10.final_all_2B"][:2]
+    allowed = case.tolerances["sample.ddpm_10.final_all_2B"]["tol_max_rel"] * expected.abs().max().item()
+    torch.testing.assert_close(final, expected, rtol=0, atol=allowed)
 
 
 def test_every_output_was_compared(case):

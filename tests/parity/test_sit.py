@@ -80,13 +80,17 @@ def test_path(case, curve):
     case.check(f"plan.{curve}.ut", to_grid(-path.velocity(clean, noise, t), GRID))
 
 
-@pytest.mark.parametrize(("curve", "prediction", "weight"), LOSSES)
-def test_loss(case, model, curve, prediction, weight):
+def loss_of(case, model, curve, prediction, weight):
+    """Of each training row."""
     head, told = variant(model, curve, prediction, weight).residual_head, hidden(model, case.ins["loss.y"])
     clean, noise = to_sequence(case.ins["loss.x1"]), to_sequence(case.ins["loss.x0"])
     with torch.no_grad():
-        loss = head.loss_at(clean, told, GRID, times(case, curve, prediction), noise)
-    case.check(f"loss.{curve}.{prediction}.{weight}", loss.mean(1))
+        return head.loss_at(clean, told, GRID, times(case, curve, prediction), noise).mean(1)
+
+
+@pytest.mark.parametrize(("curve", "prediction", "weight"), LOSSES)
+def test_loss(case, model, curve, prediction, weight):
+    case.check(f"loss.{curve}.{prediction}.{weight}", loss_of(case, model, curve, prediction, weight))
 
 
 @pytest.mark.parametrize(("curve", "prediction", "how"), ODES)

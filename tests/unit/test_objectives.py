@@ -6,12 +6,19 @@ import math
 import pytest
 import torch
 
+from hybridgen.diffusion.curves import CIRCLE, VARIANCE_PRESERVING
 from hybridgen.diffusion.objectives import SAFE_CLIP, Denoising, FlowMatching
-from hybridgen.diffusion.path import COSINE, LINEAR_BETAS
+from hybridgen.diffusion.path import COSINE, LINEAR, LINEAR_BETAS
 from hybridgen.nn.draws import Draws, keyed
 
 OBJECTIVES = {
     "flow": FlowMatching(),
+    **{
+        f"flow {prediction} {name}": FlowMatching(path=path, prediction=prediction, span=(0.01, 0.99))
+        for prediction in ("velocity", "eps", "score")
+        for name, path in (("line", LINEAR), ("circle", CIRCLE), ("vp", VARIANCE_PRESERVING))
+    },
+    "flow toward data": FlowMatching(path=CIRCLE, toward="data", unread=True),
     **{
         f"{prediction} {name}": Denoising(path=path, prediction=prediction, clip=0.0)
         for prediction in ("eps", "v", "x0")
@@ -31,7 +38,9 @@ def answer(objective, clean, noise, t):
     """The prediction that says (clean, noise)."""
     alpha, sigma = objective.path.alpha(t)[..., None], objective.path.sigma(t)[..., None]
     if isinstance(objective, FlowMatching):
-        return noise - clean
+        velocity = objective.path.velocity(clean, noise, t[..., None])
+        said = {"velocity": velocity, "eps": noise, "score": -noise / sigma}[objective.prediction]
+        return torch.cat([-said, said], -1) if objective.unread else said
     return {"eps": noise, "v": alpha * noise - sigma * clean, "x0": clean}[objective.prediction]
 
 
@@ -48,13 +57,18 @@ def test_reading_undoes_predicting(objective):
 
 @pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=OBJECTIVES.keys())
 def test_the_truth_costs_nothing_and_silence_its_variance(objective):
-    """Predicting 0 costs E target^2: 2 for the velocity, 1 for noise, v and r, all of unit variance."""
+    """Predicting 0 costs E target^2: 1 for noise, v and r, all of unit variance; of a velocity that of its slopes."""
     r, noise = normal("r", 4000, 4, 3), normal("noise", 4000, 4, 3)
     t = objective.draw_times(4000, 4, Draws("t"), joint=False).double()
     assert objective.loss(answer(objective, r, noise, t), r, t, noise).max() < 1e-9
     first = objective.loss(torch.zeros_like(r), r, t, noise)
     assert first.shape == t.shape
-    assert first.mean().item() == pytest.approx(2.0 if isinstance(objective, FlowMatching) else 1.0, abs=0.04)
+    expected = 1.0
+    if isinstance(objective, FlowMatching) and objective.prediction == "velocity":
+        expected = sum(
+            slope.expand_as(t).square().mean().item() for slope in objective.path.slopes(t)
+        )  # on the line: 2
+    assert first.mean().item() == pytest.approx(expected, rel=0.04)
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=OBJECTIVES.keys())
