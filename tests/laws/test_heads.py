@@ -90,7 +90,7 @@ def test_what_does_not_fit_is_a_user_error(call, message):
 @pytest.mark.parametrize("law", CODE_LAWS, ids=lambda law: law.__name__)
 @pytest.mark.parametrize(
     "options",
-    [{}, {"modulated": False}, {"norm": "rms", "norm_gain": True, "pool": "max", "bias": False, "first_gain": 1.0}],
+    [{}, {"modulated": False}, {"norm": "rms", "norm_gain": True, "pool": "max", "bias": False, "first_gain": 0.0}],
     ids=["modulated", "plain", "root mean square"],
 )
 def test_code_law(options, law):
