@@ -32,7 +32,6 @@ class Layout:
 
     Args:
         grid: the finest grid, that of kept positions.
-        mlp_ratio: width inside a block's MLP, in units of the stream's.
         patch: side of the patches that are one position of the transformer.
         places: sines and cosines of each position: "computed" for whatever grid, or "kept" with the weights, frozen,
             for the finest grid alone.
@@ -42,7 +41,6 @@ class Layout:
     """
 
     grid: Grid
-    mlp_ratio: float = 4.0
     patch: int = 1
     places: Places = "computed"
     told: Told = "embedded"
