@@ -25,23 +25,15 @@ CHILD = "int(Path(f'/proc/{os.getpid()}/task/{os.getpid()}/children').read_text(
 needs_proc = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="asks /proc which processes were started")
 
 
-def torchrun(*arguments, cwd):
-    """The same by torchrun, which starts both processes itself."""
-    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "hybridgen"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([sys.executable, *words, *map(str, arguments)], cwd=cwd, env=environment, **pipes)
-
-
 def test_ctrl_c_stops_both_and_resume_goes_on(tmp_path, tiny_runs):
-    """One run, one table, and the losses of one process, though stage 2 was stopped, and gone on with by torchrun."""
+    """One run, one table, and the losses of one process, though it was stopped in the middle of stage 2."""
     stop = "os.kill(os.getpid(), signal.SIGINT)"
     code, _, said = ended(start(*TWO, cwd=tmp_path, at=("generator", 6, stop)), timeout=LONG)
     assert code == 130, said
     run = Run(only(tmp_path / "runs/tiny"))
     assert (run.status, f"Go on with: hybridgen resume {run.path}" in said) == ("interrupted", True), said
     assert "Traceback" not in said
-    code, out, said = ended(torchrun("resume", run.path, cwd=tmp_path), timeout=LONG)
+    code, out, said = ended(start("resume", run.path, cwd=tmp_path), timeout=LONG)
     assert code == 0, said
     assert out.count("accuracy by the judge") == 1, "one process speaks"
     whole = only(tiny_runs / "tiny")
@@ -53,6 +45,17 @@ def test_ctrl_c_stops_both_and_resume_goes_on(tmp_path, tiny_runs):
     summary = json.loads(run.summary.read_text())
     assert summary["seconds_total"]["protocol"]["processes"] == 2
     assert not list(tmp_path.rglob(".*tmp*"))
+
+
+def test_processes_that_torchrun_started_are_connected(tmp_path):
+    """None is started here; each knows its place before and after."""
+    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", ROOT / "tests/torchrun_probe.py"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, *map(str, words), str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LONG)
+    assert done.returncode == 0, done.stderr
+    told = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert told == {"0.txt": "('from the first', 2, False)", "1.txt": "('from the first', 2, True)"}
 
 
 def test_two_processes_judge_as_one_does(tiny_runs, tmp_path, capsys):
