@@ -75,7 +75,7 @@ def test_an_override_may_hold_a_mapping_or_a_list():
 
 def test_parts_within_parts():
     assert compose("base", ["sampler.solver=heun"]).config["sampler"]["solver"]["card"] == "heun"
-    assert compose("base", ["sampler=plain"]).config["sampler"]["solver"] == {"card": "euler"}
+    assert compose("base", ["sampler=plain"]).config["sampler"]["solver"]["card"] == "euler"
 
 
 def test_interpolation():
