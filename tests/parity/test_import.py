@@ -156,5 +156,5 @@ def test_nothing_is_written_over(layouts, tmp_path, capsys):
 def test_described_data_do_not_load():
     data = assemble_data(compose("base", ["data=described", "data.classes=3"]))
     assert data.spec.classes == ("0", "1", "2")
-    with pytest.raises(UserError, match="described, not there.*3 x 256x256.*\n.*data=folder"):
+    with pytest.raises(UserError, match=r"described, not there.*3 x 256x256.*\n.*data=folder"):
         data.load("train")
