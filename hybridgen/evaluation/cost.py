@@ -17,7 +17,7 @@ def parameters(model: nn.Module) -> dict[str, int]:
 
 
 class _Products(TorchDispatchMode):
-    """Counts as `FlopCounterMode` does, for a whole call: it follows no modules, which takes most of that one's time."""
+    """Counts as `FlopCounterMode` does, for a whole call: it follows no modules, which is most of that one's time."""
 
     def __init__(self) -> None:
         super().__init__()
