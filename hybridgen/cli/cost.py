@@ -29,9 +29,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(asdict(found), indent=1))
         return 0
-    print(
-        f"{composed.name}: a picture in {found.turns} turns, {found.evaluations} evaluations of the residual head\n"
-    )
+    print(f"{composed.name}: a picture in {found.turns} turns, {found.evaluations} evaluations of the residual head\n")
     print(f"  {'part':16} {'parameters':>16} {'MACs, one row':>20} {'MACs, guided':>20}")
     for part in {**found.parameters, **found.macs}:
         if part != "total":
