@@ -20,7 +20,7 @@ class _Products(TorchDispatchMode):
     """Counts as `FlopCounterMode` does, for a whole call: it follows no modules, which is most of that one's time."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.flops = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

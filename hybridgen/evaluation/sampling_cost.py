@@ -16,6 +16,7 @@ from hybridgen.assemble import assemble_data, assemble_sampler, assemble_shell
 from hybridgen.config import Composed
 from hybridgen.diffusion.path import LINEAR
 from hybridgen.diffusion.solvers import Euler
+from hybridgen.errors import UserError
 from hybridgen.evaluation.cost import macs, parameters
 from hybridgen.model import HybridModel
 from hybridgen.nn.attention import KeyValues
@@ -125,14 +126,19 @@ class _Walk:
         embeds = vectors is not None and join.kind != "hidden"
         embedded = self.model.backbone.embed(vectors) if embeds and vectors is not None else None
         self._count("join", lambda: joined.append(join(hidden, embedded, canvas.latent, step)))
-        costs = []
-        for few in (1, 2):
+
+        def cost(few: int) -> int:
             noise = torch.zeros(1, *head.noise_shape(n, Euler(), few), device="meta")
-            costs.append(macs(lambda few=few, noise=noise: head.draw(joined[0], step.grid, noise, Euler(), few)))
+            return macs(lambda: head.draw(joined[0], step.grid, noise, Euler(), few))
+
         path = getattr(getattr(head, "objective", None), "path", LINEAR)
         evaluations = self.sampler.solver.evaluations(path, steps)
+        if evaluations is None:
+            raise UserError(
+                "sampler.solver: it chooses its steps as it goes; the cost of one with fixed steps is known"
+            )
         self.evaluations += evaluations
-        self.macs["residual_head"] += evaluations * (costs[1] - costs[0])
+        self.macs["residual_head"] += evaluations * (cost(2) - cost(1))
 
     def _condition(self) -> Condition:
         conditioner = self.model.conditioner
