@@ -7,6 +7,7 @@ from typing import Any
 
 from hybridgen.composing.yaml_text import Layer, Place, read_value
 from hybridgen.errors import UserError, UserErrors
+from hybridgen.schema import DOTTED
 
 _KEY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 
@@ -31,8 +32,14 @@ def read_overrides(texts: Sequence[str]) -> Layer:
 def _with(layer: Layer, text: str) -> Layer:
     key, value = _split(text)
     given = read_value(value, Place(f"override {text}"), key)
-    nested = reduce(lambda inner, name: {name: inner}, reversed(key.split(".")), given.values[key])
+    nested = reduce(lambda inner, name: {name: inner}, reversed(_names(key)), given.values[key])
     return Layer(_joined(layer.values, nested), layer.places | given.places)
+
+
+def _names(key: str) -> list[str]:
+    """The names that lead to a key; what stands below a node of dotted keys is one name."""
+    above = next((node for node in DOTTED if key.startswith(f"{node}.")), None)
+    return key.split(".") if above is None else [*above.split("."), key.removeprefix(f"{above}.")]
 
 
 def _split(text: str) -> tuple[str, str]:

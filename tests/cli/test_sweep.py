@@ -14,7 +14,7 @@ from tiny_run import ROOT, TINY, ended, only, start, wait_for
 from hybridgen.cli import main
 from hybridgen.runs import Run, runs_in
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # commands that start commands, each importing torch
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # commands that start commands, each importing torch
 SWEPT = f"""
 extends: {TINY}
 sweep:

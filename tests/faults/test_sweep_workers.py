@@ -9,6 +9,7 @@ import pytest
 from dummy_study import dummy, notes, states, worker
 from postgres import Server
 
+from hybridgen.sweeps.launch import Workers, supervise
 from hybridgen.sweeps.study import TICKET
 
 pytestmark = pytest.mark.slow
@@ -66,6 +67,38 @@ def test_kill_9_in_mid_trial_on_a_journal(tmp_path):
     assert len(study.trials()) == 5, "the lost trial and its second one"
     lost = next(t for t in study.trials() if t.number == 1)
     assert next(t for t in study.counted() if t.user_attrs[TICKET] == lost.user_attrs[TICKET]).params == lost.params
+
+
+class Dummies(Workers):
+    """Workers on the dummy study, started and replaced like real ones."""
+
+    act = ""
+
+    def _process(self, slot):
+        process = worker(self.folder, 6, act=self.act)
+        process.stderr.close()
+        return process
+
+
+def test_the_command_replaces_a_worker_that_was_killed(tmp_path):
+    """It says so, starts another, and all tickets are done."""
+    study, said = dummy(tmp_path), []
+    crew = Dummies([], 1, tmp_path)
+    crew.act = "if number == 2: os.kill(os.getpid(), 9)"
+    found = supervise(study, crew, 6, said.append)
+    assert (found.complete, found.failed, found.waiting, found.lost) == (6, 0, 0, 1)
+    assert crew.deaths == 1
+    assert any("trial 2: its worker is gone; the trial is begun again" in line for line in said)
+    whole(study, tmp_path, 6)
+
+
+def test_workers_that_always_die_end_the_command(tmp_path):
+    """It does not start them for ever."""
+    crew = Dummies([], 1, tmp_path)
+    crew.act = "os._exit(3)"
+    found = supervise(dummy(tmp_path), crew, 6, lambda line: None)
+    assert crew.worn_out
+    assert found.waiting + found.failed == 6
 
 
 @pytest.fixture

@@ -115,6 +115,9 @@ def test_a_block_can_be_changed_from_the_command_line(experiment):
     _, sweep = read_sweep(Experiment(experiment(GOOD).name, tuple(changed)))
     assert (sweep.options.sampler, sweep.options.trials) == ("random", 7)
     assert sweep.objectives == {"macs": "minimize"}
+    wider = ["sweep.over.model.residual_head.mlp_width=[8, 16, 32]", "sweep.over.sampler.head_steps=null"]
+    _, sweep = read_sweep(Experiment(experiment(GOOD).name, tuple(wider)))
+    assert sweep.space.dimensions == {"model.residual_head.mlp_width": Choices((8, 16, 32))}
 
 
 def test_values_become_overrides():
