@@ -86,7 +86,7 @@ def _run(words: Sequence[str]) -> int:
         sign = next((word for word in extra if "=" in word), "")
         hint = f"\n  to change a key of the experiment, write {sign.lstrip('-')}" if sign else ""
         parser.error(f"unknown argument '{extra[0]}'{hint}")
-    args.words = [verb, *rest]  # for the other processes of a run, which are started with the same words
+    args.command = [verb, *rest]  # for the other processes of a run, which are started with the same words
     code: int = module.run(args)
     return code
 

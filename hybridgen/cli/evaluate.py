@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     look_for(composed, trained.data)
     compute = assemble_settings(composed, "compute")
     told = None if is_later_rank(compute) else lambda what, done, of: say(f"drawing {what}: {done} of {of}")
-    with together(compute, trained.device, args.words):
+    with together(compute, trained.device, args.command):
         figures = judge_model(
             trained, assemble_data(composed), assemble_settings(composed, "metrics"),
             registry=composed.registry, advance=told,

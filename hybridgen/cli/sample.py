@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from hybridgen.training.launch import together
 
     composed, trained = open_model(args.model, args.overrides, args.runs, args.registry)
-    with together(assemble_settings(composed, "compute"), trained.device, args.words):
+    with together(assemble_settings(composed, "compute"), trained.device, args.command):
         files = draw_files(trained, args.labels, args.count, args.seed, args.out, args.given, args.mask)
     if not files:  # another process has written them
         return 0

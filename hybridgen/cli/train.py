@@ -64,7 +64,7 @@ def conducted(composed: "Composed", folder: Callable[[], str], args: argparse.Na
     compute, started = assemble_settings(composed, "compute"), None
     machine = choose(composed.config["device"], composed.config["precision"], compute)
     try:
-        with together(compute, machine.device, args.words):
+        with together(compute, machine.device, args.command):
             started = Run(Path(ranks.told(folder)), writes=ranks.is_first())
             outcome = conduct(composed, started, say if started.writes else _silent)
     except KeyboardInterrupt:

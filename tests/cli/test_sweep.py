@@ -200,6 +200,7 @@ def test_kill_9_of_a_worker_in_mid_trial(tmp_path):
     assert len(runs_in(tmp_path / "runs/generators")) == 2
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 def test_trials_are_nested_in_mlflow(swept, tmp_path, sweep):
     """One parent with the page and the plots; each trial below it with overrides, figures, samples and its command."""
     from mlflow import MlflowClient

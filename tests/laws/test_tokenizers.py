@@ -19,13 +19,14 @@ from hybridgen.nn.positions import to_sequence
 from hybridgen.nn.resize import shrink
 from hybridgen.registry import Registry
 from hybridgen.tokenizers.canvas import replay
-from tests.laws.tiny import MIRRORED, ONE_SCALE, PYRAMID, build, cards
+from tests.laws.tiny import ONE_SCALE, PYRAMID, SHALLOW, build, cards
 
 MORE = [
     ("pyramid", [*PYRAMID, "phi=blend"]),
     ("pyramid", [*PYRAMID, "phi=none"]),
     ("pyramid", [*PYRAMID, "phi_count=2", "phi_last=training", "growth=stepwise"]),
-    ("hybrid", [*PYRAMID[:3], "net=normed", *MIRRORED, "codebook=gradient", "normalise=true", "entropy=0.1"]),
+    ("hybrid", [*PYRAMID, "codebook=gradient", "normalise=true", "entropy=0.1"]),
+    ("hybrid", [*PYRAMID[:3], "net=normed", *SHALLOW]),
     ("discrete", [*ONE_SCALE, "normalise=true", "latent_scale=0.5"]),
     ("continuous", [*PYRAMID[2:], "latent_scale=0.5"]),
 ]

@@ -20,6 +20,7 @@ NORMED = [
         "base=4", "multipliers=[1,2]", "groups=1", "encoder_blocks=1", "decoder_blocks=1", "encoder_attention=[1]",
     )
 ]  # fmt: skip
+SHALLOW = NORMED[:-1]  # without attention: fewer roundings on the way, for the law of bf16
 MIRRORED = [*NORMED, "net.decoder_attention=[1]"]
 SHARED = [*PYRAMID[:3], *MIRRORED, "phi_count=2"]
 TOKEN_NET = ["mlp_width=16", "depth=2"]
