@@ -10,7 +10,7 @@ import torch
 from hybridgen.tokenizers.rebuild import used_share
 from hybridgen.types import Tokens
 from tests.parity.reference import Case
-from tests.parity.tokenizers import (
+from tests.parity.tokenizer_cases import (
     RNG,
     codes_of,
     latents,

@@ -7,7 +7,7 @@ from einops import rearrange
 from hybridgen.nn.positions import to_grid
 from hybridgen.tokenizers.rebuild import used_share
 from tests.parity.reference import Case
-from tests.parity.tokenizers import RNG, painted, tokenizer_of
+from tests.parity.tokenizer_cases import RNG, painted, tokenizer_of
 
 
 @pytest.fixture(scope="module")

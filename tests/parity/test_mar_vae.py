@@ -4,7 +4,7 @@ import pytest
 
 from hybridgen.tokenizers.continuous import divergence, draw
 from tests.parity.reference import Case
-from tests.parity.tokenizers import tokenizer_of
+from tests.parity.tokenizer_cases import tokenizer_of
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import torch
 
 from hybridgen.nn.draws import Draws
 from tests.parity.reference import Case
-from tests.parity.tokenizers import tokenizer_of
+from tests.parity.tokenizer_cases import tokenizer_of
 
 
 @pytest.mark.parametrize("name", ["var_vqvae", "hart_tokenizer", "mar_vae", "llamagen_vq"])

@@ -5,7 +5,7 @@ import torch
 
 from hybridgen.types import Tokens
 from tests.parity.reference import Case
-from tests.parity.tokenizers import (
+from tests.parity.tokenizer_cases import (
     RNG,
     codes_of,
     latents,
