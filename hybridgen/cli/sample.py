@@ -12,8 +12,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments that say which model and what to draw."""
     parser.add_argument("model", metavar="RUN|FILE", help="a run, or a model.safetensors file")
     parser.add_argument("overrides", metavar="key=value", nargs="*", help="such as sampler.head_steps=4")
-    parser.add_argument("--labels", metavar="N,N,…", help="classes by number or name; default: all in turn")
-    parser.add_argument("--count", type=int, default=None, help="pictures; labels are taken in turn")
+    parser.add_argument("--labels", "--label", metavar="N,N,…", help="classes by number or name; default: all in turn")
+    parser.add_argument("--count", "-n", type=int, default=None, help="pictures; labels are taken in turn")
     parser.add_argument("--seed", type=int, default=0, help="of the first picture; the next one has one more")
     parser.add_argument("--out", metavar="DIR", type=Path, default=Path("samples"), help="folder to write to")
     parser.add_argument("--given", metavar="PICTURE", type=Path, help="a picture to complete")
