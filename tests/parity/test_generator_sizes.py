@@ -1,4 +1,4 @@
-"""Parameters of the published next-scale and next-code generators: the official numbers, counted without memory."""
+"""Parameters of the published generators with a backbone: the official numbers, counted without memory."""
 
 import pytest
 import torch
@@ -11,6 +11,7 @@ GENERATORS = {
     "var_d36": 2_353_893_904, "hart_0.7b": 732_620_928, "hart_0.7b_512": 732_620_928, "hart_0.7b_256": 732_620_928,
     "hart_d20": 649_377_488, "llamagen_b": 110_888_448, "llamagen_l": 342_910_976, "llamagen_xl": 774_699_520,
     "llamagen_xxl": 1_410_972_672, "llamagen_3b": 3_096_659_200, "llamagen_t2i_xl": 777_678_080,
+    "mar_b": 207_924_768, "mar_l": 478_326_304, "mar_h": 942_403_104,
 }  # fmt: skip
 
 
