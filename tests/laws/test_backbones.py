@@ -62,6 +62,11 @@ def made(card, options, tokens):
     return build("backbone", card, options, {"tokens": tokens, "classes": CLASSES})
 
 
+def short(value):
+    """The name of a case, the same in every process: an address is not."""
+    return getattr(value, "__name__", str(value)[-18:])
+
+
 @pytest.mark.parametrize("dims", DIMS)
 @pytest.mark.parametrize(
     ("card", "options", "tokens"), CARDS, ids=lambda value: getattr(value, "__name__", str(value)[-18:])
