@@ -15,6 +15,8 @@ class Conditioner(nn.Module, ABC):
 
     text_features: int = 0  # F of a language model's vectors, where it reads any
     length: int = 0  # P, how many of them
+    encoder: str = ""  # that language model's name or folder
+    system: str = ""  # text that it reads before each prompt
 
     @abstractmethod
     def forward(self, batch: Mapping[str, Any], rng: Draws | None) -> Condition:

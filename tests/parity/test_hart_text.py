@@ -45,12 +45,12 @@ def encoder(case, net, system=""):
 @pytest.mark.parametrize(("name", "system"), [("plain", False), ("system", True)])
 def test_prompts(case, net, name, system):
     model = encoder(case, net, case.about["system_prompt"] if system else "")
-    with pytest.warns(UserWarning, match="has 12 tokens and is cut to 8"):
+    with pytest.warns(UserWarning, match="has 12 tokens; the last 4 are cut, as the model reads 8"):
         tokens, mask = model.tokens(case.about["prompts"])
     case.check(f"{name}.tokens", tokens)
     case.check(f"{name}.mask", mask.long())
     case.check(f"{name}.position_ids", mask.cumsum(1) - 1)
-    with pytest.warns(UserWarning, match="cut to 8"):
+    with pytest.warns(UserWarning, match="the last 4 are cut"):
         vectors, _ = model.encode(case.about["prompts"])
     case.check(f"{name}.context", vectors)
 
@@ -65,7 +65,7 @@ def test_the_whole_sequence(case, net):
         ),
         net.norm.register_forward_hook(lambda _, args, out: seen.update(last=out)),
     ]
-    with pytest.warns(UserWarning, match="cut to 8"):
+    with pytest.warns(UserWarning, match="the last 4 are cut"):
         model.encode(case.about["prompts"])
     for hook in hooks:
         hook.remove()
