@@ -22,7 +22,7 @@ def in_turn(wishes: Sequence[Wish], count: int | None) -> list[Wish]:
     """
     number = len(wishes) if count is None else count
     if number < 1 or not wishes:
-        raise UserError(f"count: {number} pictures of {len(wishes)} classes are asked for; at least 1 of each")
+        raise UserError(f"count: {number} pictures of {len(wishes)} classes or prompts; at least 1 of each")
     return [wishes[i % len(wishes)] for i in range(number)]
 
 

@@ -1,4 +1,4 @@
-"""A text encoder as small as can be, of the class that is used at full size, and a model that reads its vectors."""
+"""A text encoder as small as can be, of the class that is used at full size; and runs of published systems in small."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from hybridgen.config import compose
 from hybridgen.runs import Run
 
 FEATURES = 24
-BY_TEXT = Path(__file__).parent / "parity/cases/hart_t2i.yaml"
+CASES = Path(__file__).parent / "parity/cases"
 
 
 def write_encoder(folder, features=FEATURES):
@@ -29,9 +29,14 @@ def write_encoder(folder, features=FEATURES):
     return folder
 
 
-def write_run(folder, *overrides):
-    """A run whose model reads text, with random weights that are nowhere 0."""
-    composed = compose(str(BY_TEXT), ["model.conditioner.length=300", *overrides])
+def write_text_run(folder, *overrides):
+    """A run whose model reads 300 tokens of text."""
+    return write_run(folder, "hart_t2i", "model.conditioner.length=300", *overrides)
+
+
+def write_run(folder, case, *overrides):
+    """A run of a published system in small, with random weights that are nowhere 0."""
+    composed = compose(str(CASES / f"{case}.yaml"), overrides)
     data = assemble_data(composed).spec
     with torch.random.fork_rng():
         torch.manual_seed(0)
