@@ -3,7 +3,6 @@
 import difflib
 from collections.abc import Iterable
 
-
 LISTED = 100  # names that a message lists; of more it shows those that are near
 
 

@@ -39,7 +39,7 @@ class TextConditioner(Conditioner):
 
     null: Tensor  # (P, F)
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - options of a card
         self,
         width: int,
         *,

@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from tiny_run import only
 from tiny_published import write_encoder, write_text_run
+from tiny_run import only
 
 import hybridgen
 from hybridgen.cli import main

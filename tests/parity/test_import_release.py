@@ -36,7 +36,7 @@ def near(got, expected):
 
 @torch.no_grad()
 def check_generator(model, expected, which):
-    """The first scale's hidden vectors and logits, and one call of the head's network, as the official code has them."""
+    """The first scale's hidden vectors and logits, and a call of the head's network, as the official code has them."""
     told = model.conditioner({"text": expected["in.context"], "text_mask": expected["in.context_mask"]}, None)
     assert torch.equal(told.positions[..., 0].long(), expected["in.context_position_ids"])
     hidden = model.backbone.begin(told).prefix
