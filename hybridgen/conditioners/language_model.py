@@ -4,6 +4,7 @@ Source: HART (arXiv:2410.10812), section 3.2: the last hidden state of a Qwen2 m
 own vectors are cut off again.
 """
 
+import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from torch import Tensor
 from hybridgen.errors import UserError
 
 AT_ONCE = 16  # prompts that the language model reads together: a bound on its memory
+FETCHED = ("*.json", "*.safetensors", "*.txt", "*.model")  # of the hub's files: no pickles and no code
 
 
 class LanguageModel:
@@ -55,14 +57,14 @@ class LanguageModel:
             from transformers import AutoConfig, AutoModel, AutoTokenizer
         except ImportError:
             raise UserError("prompts need the extra 'text': pip install 'hybridgen[text]'") from None
-        how = {"trust_remote_code": False, "local_files_only": not fetch}
-        with _told(name, fetch):
-            config = AutoConfig.from_pretrained(name, **how)
+        folder, how = _folder(name, fetch), {"trust_remote_code": False, "local_files_only": True}
+        with _told(name):
+            config = AutoConfig.from_pretrained(folder, **how)
             _check(name, config, features)  # before gigabytes are read
             net, report = AutoModel.from_pretrained(
-                name, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **how
+                folder, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **how
             )
-            tokenizer = AutoTokenizer.from_pretrained(name, **how)
+            tokenizer = AutoTokenizer.from_pretrained(folder, **how)
         if absent := sorted(report["missing_keys"]):  # transformers would go on with random numbers in their place
             raise UserError(f"text encoder {name}: its files lack {', '.join(absent[:5])} ({len(absent)} in all)")
         if tokenizer.pad_token_id is None:
@@ -101,25 +103,47 @@ class LanguageModel:
         return list(self.tokenizer(text)["input_ids"])
 
 
-@contextmanager
-def _told(name: str, fetch: bool) -> Iterator[None]:
-    """What is wrong with a language model's files as one `UserError`."""
-    here = Path(name).is_dir()
-    if here and not (Path(name) / "config.json").is_file():
+def _folder(name: str, fetch: bool) -> str:
+    """Where the files of a language model lie on this machine.
+
+    The hub's own `local_files_only` is not left to transformers, which asks for one file at a time: that goes out to the
+    network before it looks (huggingface_hub 2.4, to say who is asking).
+    """
+    if Path(name).is_dir():
+        if not (Path(name) / "config.json").is_file():
+            raise UserError(
+                f"text encoder {name}: no config.json in this folder\n"
+                "  needed: a folder as transformers' save_pretrained writes it, of a model and its tokenizer"
+            )
+        return name
+    from huggingface_hub import snapshot_download
+
+    try:
+        return snapshot_download(name, allow_patterns=[*FETCHED], local_files_only=not fetch)
+    except Exception as error:  # a network fails in a hundred ways
+        if fetch:
+            raise UserError(f"text encoder {name}: no such folder, and not fetched ({_first_line(error)})") from None
         raise UserError(
-            f"text encoder {name}: no config.json in this folder\n"
-            "  needed: a folder as transformers' save_pretrained writes it, of a model and its tokenizer"
-        )
+            f"text encoder {name}: not on this machine, and nothing is fetched unasked\n"
+            f"  --text-encoder {name} fetches it; --text-encoder DIR takes a folder"
+        ) from None
+
+
+@contextmanager
+def _told(name: str) -> Iterator[None]:
+    """What is wrong with a language model's files as one `UserError`; what transformers would report is judged here."""
+    reports = logging.getLogger("transformers.modeling_utils")
+    silent, reports.disabled = reports.disabled, True
     try:
         yield
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        if not here and not fetch:
-            raise UserError(
-                f"text encoder {name}: not on this machine, and nothing is fetched unasked\n"
-                f"  --text-encoder {name} fetches it; --text-encoder DIR takes a folder"
-            ) from None
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"text encoder {name}: cannot be loaded ({first})") from None
+        raise UserError(f"text encoder {name}: cannot be loaded ({_first_line(error)})") from None
+    finally:
+        reports.disabled = silent
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def _check(name: str, config: Any, features: int) -> None:
