@@ -106,8 +106,8 @@ class LanguageModel:
 def _folder(name: str, fetch: bool) -> str:
     """Where the files of a language model lie on this machine.
 
-    The hub's own `local_files_only` is not left to transformers, which asks for one file at a time: that goes out to the
-    network before it looks (huggingface_hub 2.4, to say who is asking).
+    Looking is not left to transformers' `local_files_only`: it asks the hub's library for one file at a time, and that
+    goes out to the network before it looks (huggingface_hub 2.4, to learn what may be asking).
     """
     if Path(name).is_dir():
         if not (Path(name) / "config.json").is_file():
