@@ -54,6 +54,7 @@ def check_tokenizer(model, expected):
     near(owed, expected["out.tok.rest"])
 
 
+@pytest.mark.slow
 def test_a_release_is_imported_whole(release, expected, tmp_path, capsys):
     """Tokenizer and averaged generator from one word, every key accounted for; then a prompt becomes a picture."""
     run = tmp_path / "run"
