@@ -14,15 +14,15 @@ from hybridgen.errors import UserError, unknown
 Wish = TypeVar("Wish", int, str)
 
 
-def in_turn(wishes: Sequence[Wish], count: int | None) -> list[Wish]:
-    """What each of `count` pictures is asked to be; None: one picture each.
+def in_turn(wishes: Sequence[Wish], count: int | None, kind: str) -> list[Wish]:
+    """What each of `count` pictures is asked to be; None: one picture each. `kind`: what the wishes are called.
 
     Raises:
         UserError: no picture at all.
     """
     number = len(wishes) if count is None else count
     if number < 1 or not wishes:
-        raise UserError(f"count: {number} pictures of {len(wishes)} classes or prompts; at least 1 of each")
+        raise UserError(f"count: {number} pictures of {len(wishes)} {kind} are asked for; at least 1 of each")
     return [wishes[i % len(wishes)] for i in range(number)]
 
 

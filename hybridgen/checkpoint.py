@@ -179,7 +179,7 @@ class Trained:
             UserError: the model reads the other of the two, or there is nothing to draw.
         """
         check_kind(self.model.conditioner, labels, prompts)
-        return self.labels(labels, count) if prompts is None else in_turn(prompts, count)
+        return self.labels(labels, count) if prompts is None else in_turn(prompts, count, "prompts")
 
     def labels(self, labels: Sequence[int] | None, count: int | None = None) -> list[int]:
         """The class of each of `count` pictures: the labels in turn, or all classes in turn.
@@ -193,7 +193,7 @@ class Trained:
             if not 0 <= label < classes:
                 known = [f"{i} ({name})" for i, name in enumerate(self.data.classes)] or ["0"]
                 raise UserError(unknown("class", label, known, "labels"))
-        return in_turn(named, count)
+        return in_turn(named, count, "classes")
 
     def _batch(self, asked: list[int] | list[str]) -> dict[str, Tensor]:
         if isinstance(asked[0], int):

@@ -187,7 +187,7 @@ def test_a_download_that_fails(refused, published, monkeypatch):
         (["--labels", "3"], "labels: it knows no classes: this model reads text"),
         (["--labels", "3", "--prompt", "a fox"], "labels and prompts: a picture is asked for by one of them"),
         (["--prompt", "a fox", "--prompt", " "], "prompts: prompt 1 is empty"),
-        (["--prompt", "a fox", "--count", "0"], "count: 0 pictures"),
+        (["--prompt", "a fox", "--count", "0"], "count: 0 pictures of 1 prompts"),
         (["--prompts", "nowhere.txt"], "--prompts nowhere.txt: cannot be read"),
         (["--text-encoder", "somewhere"], "need --prompt TEXT or --prompts FILE"),
         (["--prompt", "a fox", "--text-encoder", "."], "text encoder .: no config.json in this folder"),
