@@ -141,13 +141,8 @@ class _Walk:
         self.macs["residual_head"] += evaluations * (cost(2) - cost(1))
 
     def _condition(self) -> Condition:
-        conditioner = self.model.conditioner
-        batch: dict[str, Tensor] = {"label": torch.zeros(1, dtype=torch.long, device="meta")}
-        if conditioner.text_features:
-            length = getattr(conditioner, "length", 1)
-            batch["text"] = torch.zeros(1, length, conditioner.text_features, device="meta")
-            batch["text_mask"] = torch.ones(1, length, dtype=torch.bool, device="meta")
-        made: list[Condition] = []
+        conditioner, made = self.model.conditioner, list[Condition]()
+        batch = conditioner.blank(1, torch.device("meta"))
         self._count("conditioner", lambda: made.append(conditioner(batch, None)))
         return made[0]
 
