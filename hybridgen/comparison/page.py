@@ -14,7 +14,7 @@ from hybridgen.comparison.curves import Overlay
 from hybridgen.comparison.entries import Entry, label
 from hybridgen.comparison.figures import Cell
 from hybridgen.comparison.samples import Row
-from hybridgen.report.html import PAGE, number
+from hybridgen.report.html import PAGE, is_detail, number
 
 STYLE, SCRIPT = Path(__file__).with_name("page.css"), Path(__file__).with_name("page.js")
 
@@ -60,15 +60,16 @@ def _differences(changed: Mapping[str, Sequence[str]], names: Sequence[str]) -> 
 def _figures(figures: Mapping[str, Sequence[Cell | None]], names: Sequence[str]) -> str:
     if not figures:
         return _section("Figures", "<p>None of these runs has figures yet.</p>")
-    rows = []
+    rows: dict[bool, list[str]] = {False: [], True: []}
     for name, cells in figures.items():
         shown = "".join(f"<td>{_figure(cell)}</td>" for cell in cells)
-        rows.append(f"<tr><th scope=row>{escape(name.replace('_', ' '))}</th>{shown}</tr>")
+        rows[is_detail(name)].append(f"<tr><th scope=row>{escape(name.replace('_', ' '))}</th>{shown}</tr>")
+    more = f"<details class=more><summary>by class, scale and part</summary>{_table(names, rows[True])}</details>"
     said = (
         "In brackets: 95 % intervals, for several runs Student's over the runs. A figure that was measured in another "
         "way than the first of its line is marked, and must not be set beside it."
     )
-    return _section("Figures", f"<p>{said}</p>{_table(names, rows)}")
+    return _section("Figures", f"<p>{said}</p>{_table(names, rows[False])}{more if rows[True] else ''}")
 
 
 def _figure(cell: Cell | None) -> str:
