@@ -23,6 +23,7 @@ STAGES = ("tokenizer", "generator")  # get a nested run; other stages (evaluatio
 ID = "hybridgen.id"
 FOLDER = "hybridgen.folder"  # the tag that says where a run lies
 STATUS = {"running": "RUNNING", "finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # else the pages are laid out for chat agents
 BATCH = 1000  # MLflow's limit of values a call; of parameters it is 100
 LONGEST = 6000  # MLflow's limit on a parameter's text
 REFUSALS = ("INVALID_PARAMETER_VALUE", "PERMISSION_DENIED", "UNAUTHENTICATED")
@@ -136,7 +137,7 @@ class Store:
             tags["mlflow.source.git.commit"] = info["commit"]
         if parent:
             tags["mlflow.parentRunId"] = parent
-        name = f"{self.run.name} {stage}" if stage else self.run.name
+        name = f"{stage} {self.run.name}" if stage else self.run.name  # the table of runs cuts off the end
         started = int(1000 * info["started"])
         return str(self.client.create_run(self.experiment, started, tags, name).info.run_id)
 
@@ -146,7 +147,7 @@ class Store:
         if found is None:
             # with SQLite the default place of artifacts would depend on the working directory
             place = (self.folder / name).as_uri() if self.local else None
-            return self.client.create_experiment(name, artifact_location=place)
+            return self.client.create_experiment(name, place, KIND)
         if found.lifecycle_stage == "deleted":  # names are unique, the deleted ones included
             self.client.restore_experiment(found.experiment_id)
         return found.experiment_id

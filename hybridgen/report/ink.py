@@ -72,6 +72,8 @@ def _settings(ink: str, rule: str, paper: str, lines: tuple[str, ...]) -> Any:
         "text.color": ink,
         "axes.labelcolor": ink,
         "axes.labelsize": 8,
+        "axes.formatter.limits": (-5, 7),  # powers of ten are written out where they can be read
+        "axes.formatter.useoffset": False,
         "xtick.color": ink,
         "ytick.color": ink,
         "grid.color": rule,

@@ -132,7 +132,7 @@ def _trials(rows: Sequence[Mapping[str, Any]], names: Sequence[str], found: Stan
     why = ["reason"] if failures else []
     head = ["trial", *map(escape, names), *map(_breakable, params), "state", *why, "command"]
     front = "on the front" if len(best) > 1 else "the best"
-    said = f"<p>Bold: {front}. A command repeats its trial to the last bit, on the same hardware and thread count.</p>"
+    said = f"<p>Bold: {front}. A command repeats its trial: on a CPU to the last bit, seconds apart.</p>"
     return (said if best else "") + rows_table(head, cells, len(names) + len(params))
 
 
