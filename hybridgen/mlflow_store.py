@@ -137,9 +137,8 @@ class Store:
             tags["mlflow.source.git.commit"] = info["commit"]
         if parent:
             tags["mlflow.parentRunId"] = parent
-        name = f"{stage} {self.run.name}" if stage else self.run.name  # the table of runs cuts off the end
         started = int(1000 * info["started"])
-        return str(self.client.create_run(self.experiment, started, tags, name).info.run_id)
+        return str(self.client.create_run(self.experiment, started, tags, title(self.run, stage)).info.run_id)
 
     def _experiment_id(self) -> str:
         name = self.run.experiment
@@ -181,6 +180,18 @@ def find_runs(text: str, root: Path, uri: str | None = None) -> list[Run]:
     if folders and not any(there):
         raise UserError(f"--filter {text}: {folders[0]} and the other folders that it finds are gone")
     return [Run(path) for path in dict.fromkeys(there) if path is not None]
+
+
+def title(run: Run, stage: str = "") -> str:
+    """A run's name in the store, what matters first: the table of runs cuts off the end.
+
+    A stage is called `generator 20260101-101500`, a trial `0003 head_steps=4 mlp_width=256`.
+    """
+    if stage:
+        return f"{stage} {run.name}"
+    tags = run.info.get("tags", {})
+    set_to = [f"{key.rpartition('.')[2]}={tags[key]}" for key in tags if key.startswith("param.")]
+    return " ".join([run.name, *set_to])[:250]
 
 
 def connect(uri: str) -> "MlflowClient":

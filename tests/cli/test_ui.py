@@ -15,7 +15,7 @@ import pytest
 from hybridgen.cli import main
 from hybridgen.errors import UserError
 from hybridgen.mirror import mirror
-from hybridgen.mlflow_server import free_port, runs_page
+from hybridgen.mlflow_server import TABLE, free_port, runs_page
 from hybridgen.runs import Run
 from hybridgen.tracking import store_uri
 
@@ -43,10 +43,10 @@ def server():
 
 
 def test_the_link_leads_to_the_table_of_runs(server, capsys):
-    assert runs_page(server, "demo") == f"{server}/#/experiments/7/runs"
+    assert runs_page(server, "demo") == f"{server}/#/experiments/7{TABLE}"
     assert runs_page(server, "unknown") == f"{server}/#/experiments"
     assert main(["ui", "demo", "--uri", server + "/"]) == 0
-    assert capsys.readouterr().out == f"{server}/#/experiments/7/runs\n"
+    assert capsys.readouterr().out == f"{server}/#/experiments/7{TABLE}\n"
 
 
 def test_a_server_that_is_down_is_one_clear_error(capsys):
