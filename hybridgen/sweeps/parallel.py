@@ -1,7 +1,7 @@
 """Parallel coordinates: every trial as a line, through what it was set to and what came of it."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -62,10 +62,13 @@ def _column(title: str, values: Mapping[int, Any]) -> Column:
     if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in different):
         steps = {value: i / max(1, len(different) - 1) for i, value in enumerate(different)}
         return Column(title, {n: steps[v] for n, v in values.items()}, {str(v): place for v, place in steps.items()})
-    scaled = (lambda v: math.log(v)) if is_wide(different) else (lambda v: float(v))
+    scaled: Callable[[float], float] = math.log if is_wide(different) else float
     low, high = min(different), max(different)
     width = scaled(high) - scaled(low)
-    place = (lambda v: (scaled(v) - scaled(low)) / width) if width else (lambda v: 0.5)
+
+    def place(value: float) -> float:
+        return (scaled(value) - scaled(low)) / width if width else 0.5
+
     shown = different if len(different) <= MOST_TICKS else [low, high]
     return Column(title, {n: place(v) for n, v in values.items()}, {number(v): place(v) for v in shown})
 

@@ -9,10 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
+from hybridgen.report.html import number
 from hybridgen.report.ink import Drawing, bare, page_svg, save_png
 from hybridgen.sweeps.parallel import ARROWS, columns, is_wide, parallel
 from hybridgen.sweeps.study import Study
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 FEWEST = 2  # complete trials below which there is nothing to see
 PANEL, WIDE = (4.4, 2.7), (9.0, 3.4)  # inches
+AXES: tuple[Literal["x", "y"], ...] = ("x", "y")
 DOTS: Any = {"color": "C0", "alpha": 0.55, "markersize": 4.5, "markeredgewidth": 0}
 
 
@@ -78,7 +81,7 @@ def _on_axes(draw: Any, *about: Any) -> Drawing:
 
 
 def _importances(study: Study, index: int) -> dict[str, float]:
-    """How much of an objective's variation each parameter explains; empty where it did not vary or cannot be told."""
+    """How much of an objective's variation each of several parameters explains; empty where it cannot be told."""
     from optuna.importance import get_param_importances
 
     with warnings.catch_warnings():
@@ -88,7 +91,7 @@ def _importances(study: Study, index: int) -> dict[str, float]:
         except (ValueError, RuntimeError, ZeroDivisionError):  # a parameter never varied
             return {}
     varied = len({trial.values[index] for trial in study.counted() if trial.state.name == "COMPLETE"}) > 1
-    return dict(found) if varied else {}
+    return dict(found) if varied and len(found) > 1 else {}
 
 
 def _value(index: int, trial: "FrozenTrial") -> float:
@@ -97,30 +100,37 @@ def _value(index: int, trial: "FrozenTrial") -> float:
 
 def _front(axes: Axes, trials: "Sequence[FrozenTrial]", directions: Mapping[str, str], best: set[int]) -> None:
     """Every trial by its two objectives; those that no other beats in both are joined and numbered."""
-    points = {trial.number: tuple(trial.values) for trial in trials}
-    others = [point for number, point in points.items() if number not in best]
-    front = sorted((points[number], number) for number in best & points.keys())
+    points = {trial.number: (trial.values[0], trial.values[1]) for trial in trials}
+    others = [point for trial, point in points.items() if trial not in best]
+    front = sorted((points[trial], trial) for trial in best & points.keys())
     if others:
         axes.plot(*zip(*others, strict=True), "o", **DOTS, label="trial")
     axes.plot(*zip(*(point for point, _ in front), strict=True), "o-", color="C1", linewidth=1, label="front")
-    for name, values, axis in zip(directions, zip(*points.values(), strict=True), ("x", "y"), strict=True):
+    for name, values, axis in zip(directions, zip(*points.values(), strict=True), AXES, strict=True):
         axes.set(**{f"{axis}label": name + ARROWS[directions[name]]})
-        if is_wide(values):
-            axes.set(**{f"{axis}scale": "log"})
+        _scale(axes, axis, values)
     axes.margins(0.1)
     _name_points(axes, front)
     axes.legend()
     bare(axes)
 
 
-def _name_points(axes: Axes, points: Sequence[tuple[tuple[float, ...], int]]) -> None:
+def _name_points(axes: Axes, points: Sequence[tuple[tuple[float, float], int]]) -> None:
     """Numbers beside points, as far as there is room for them."""
     last = (-1.0, -1.0)
-    for point, number in points:
+    for point, trial in points:
         x, y = axes.transAxes.inverted().transform(axes.transData.transform(point))
         if abs(x - last[0]) > 0.03 or abs(y - last[1]) > 0.08:
-            axes.annotate(str(number), point, (5, 5), textcoords="offset points", fontsize=7.5, color="C1")
+            axes.annotate(str(trial), point, (5, 5), textcoords="offset points", fontsize=7.5, color="C1")
             last = x, y
+
+
+def _scale(axes: Axes, axis: Literal["x", "y"], values: Sequence[float]) -> None:
+    """A logarithm where it tells more; else whole numbers by thousands, 2,200,000, where matplotlib takes powers."""
+    if is_wide(values):
+        axes.set(**{f"{axis}scale": "log"})
+    else:
+        (axes.xaxis if axis == "x" else axes.yaxis).set_major_formatter(lambda value, _: number(value))
 
 
 def _history(axes: Axes, values: Mapping[int, float], name: str, way: str) -> None:
@@ -128,20 +138,10 @@ def _history(axes: Axes, values: Mapping[int, float], name: str, way: str) -> No
     numbers = sorted(values)
     better = min if way == "minimize" else max
     so_far = [better(values[n] for n in numbers[: i + 1]) for i in range(len(numbers))]
-    axes.plot(
-        numbers,
-        [values[n] for n in numbers],
-        "o",
-        color="C0",
-        alpha=0.6,
-        markersize=4.5,
-        markeredgewidth=0,
-        label="trial",
-    )
+    axes.plot(numbers, [values[n] for n in numbers], "o", **DOTS, label="trial")
     axes.step(numbers, so_far, color="C1", linewidth=1.5, where="post", label="best so far")
-    if is_wide(list(values.values())):
-        axes.set_yscale("log")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    _scale(axes, "y", list(values.values()))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="trial", ylabel=name + ARROWS[way])
     axes.margins(0.08)
     axes.legend()

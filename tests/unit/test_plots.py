@@ -8,6 +8,7 @@ from dummy_study import SPACE, dummy, loss
 from hybridgen.sweeps.parallel import Column, columns
 from hybridgen.sweeps.plots import draw_plots, study_plots
 from hybridgen.sweeps.settings import SweepOptions
+from hybridgen.sweeps.space import Space
 from hybridgen.sweeps.study import Plan, Study
 from hybridgen.sweeps.work import work
 
@@ -50,6 +51,13 @@ def test_one_objective_and_too_little_to_draw(tmp_path):
     done(study, lambda number, params, report: {"loss": loss(params)}, 4)
     names = [plot.name for plot in study_plots(study)]
     assert names == ["history", "importances", "parallel"]
+
+
+def test_a_single_parameter_has_no_importance(tmp_path):
+    """It would explain everything, whatever it is."""
+    plan = Plan("one", Space({"x": SPACE.dimensions["x"]}), {"loss": "minimize"}, SweepOptions(sampler="random"))
+    study = done(Study(plan, tmp_path), lambda number, params, report: {"loss": params["x"]})
+    assert [plot.name for plot in study_plots(study)] == ["history", "parallel"]
 
 
 class Trial:
