@@ -5,6 +5,7 @@ first evaluation and for one more, which is multiplied by how many its solver ta
 """
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from math import prod
 from typing import Any
@@ -85,6 +86,7 @@ class _Walk:
         self.model, self.sampler, self.macs = model, sampler, Counter[str]()
         self.turns = self.evaluations = self.cache = self.widest = self.decoded = 0
         self.is_guided, self.spared, self.kept = False, Spared(), dict[str, int]()
+        self._counted: dict[object, int] = {}
 
     def run(self) -> None:
         """All turns, then the picture is decoded."""
@@ -116,7 +118,7 @@ class _Walk:
         )
         codes, head = None, model.code_head
         if head is not None:
-            self._count("code_head", lambda: head.logits(hidden[0], condition))
+            self.macs["code_head"] += self._once(("code_head", n), lambda: head.logits(hidden[0], condition))
             if j == 0 and isinstance(state, CausalState) and hidden[0].shape[1] < state.prefix.shape[1]:
                 self.spared.prefix(state.prefix, lambda prefix: head.logits(prefix, condition))
             codes = torch.zeros(1, n, dtype=torch.long, device="meta")
@@ -139,7 +141,7 @@ class _Walk:
 
         def cost(few: int) -> int:
             noise = torch.zeros(1, *head.noise_shape(n, Euler(), few), device="meta")
-            return macs(lambda: head.draw(joined[0], step.grid, noise, Euler(), few))
+            return self._once((few, step.grid), lambda: head.draw(joined[0], step.grid, noise, Euler(), few))
 
         path = getattr(getattr(head, "objective", None), "path", LINEAR)
         evaluations = self.sampler.solver.evaluations(path, steps)
@@ -164,6 +166,12 @@ class _Walk:
         made: list[Condition] = []
         self._count("conditioner", lambda: made.append(conditioner(batch, None)))
         return made[0]
+
+    def _once(self, key: object, call: Callable[[], object]) -> int:
+        """What `call` costs, which depends on `key` alone: many turns are alike."""
+        if key not in self._counted:
+            self._counted[key] = macs(call)
+        return self._counted[key]
 
     def _count(self, part: str, call: Any) -> None:
         counted = macs(call)
