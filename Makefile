@@ -22,7 +22,8 @@ demo: $(USER_READY)  ## train, sample and judge the demo: about ten minutes on t
 	$(BIN)/hybridgen train demo
 
 test: $(DEV_READY)  ## the whole test suite, fast tests first
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slow" --numprocesses logical --dist loadfile
+	$(BIN)/python -m pytest -m slow
 
 lint: $(DEV_READY)  ## style, types, and who may import whom
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+import pytest
 import torch
 
 from hybridgen.assemble import assemble_model, assemble_part
@@ -68,6 +69,9 @@ STANDARD = {
     "code_head": "categorical",
     "residual_head": "flow",
 }
+
+SLOW = pytest.mark.slow
+DIMS = [pytest.param(1, marks=SLOW), 2, pytest.param(3, marks=SLOW)]  # pictures with the fast tests
 
 
 def path_of(slot: str) -> str:

@@ -11,6 +11,7 @@ TINY_ONE = Experiment(str(TINY))
 KEYS = ("model.residual_head.mlp_width", "model.backbone.width", "model.backbone.mlp_ratio")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["params", "macs"])
 def test_codes_alone_at_equal_budget(kind):
     """Without a head the backbone grows, until it costs what both cost before."""
@@ -28,6 +29,7 @@ def test_what_fits_is_left_alone():
     assert match(TINY_ONE, [], ["seed=1"], KEYS, "params").overrides == ()
 
 
+@pytest.mark.slow
 def test_what_cannot_be_matched_is_said():
     with pytest.raises(UserError, match=r"--match params: .*mlp_width=64.* of the base's budget at best") as caught:
         match(TINY_ONE, [], ["model.residual_head.mlp_width=64"], ("model.residual_head.depth",), "params")

@@ -24,6 +24,7 @@ def test_turns_and_evaluations():
     assert found.peak["total"] == sum(size for name, size in found.peak.items() if name != "total")
 
 
+@pytest.mark.slow
 def test_sets_cost_a_modulation_each():
     """A code head sees every position once, in however many sets; what the condition does to it, once a turn."""
     one, three = (sampling_cost(compose(str(TINY), [f"sampler.sets={sets}"])) for sets in (1, 3))
@@ -31,6 +32,7 @@ def test_sets_cost_a_modulation_each():
     assert three.turns == one.turns + 2
 
 
+@pytest.mark.slow
 def test_the_verb(capsys):
     assert main(["cost", str(TINY)]) == 0
     assert "held at once" in capsys.readouterr().out
