@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from hybridgen.cli import main
 from hybridgen.config import compose
 from hybridgen.evaluation.sampling_cost import sampling_cost
