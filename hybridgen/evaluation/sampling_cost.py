@@ -119,7 +119,7 @@ class _Walk:
         return painted[0]
 
     def _residual(self, hidden: Tensor, canvas: Canvas, step: Step, vectors: Tensor | None, steps: int) -> None:
-        """One evaluation is what a second Euler step adds to a draw."""
+        """One evaluation is what a second Euler step adds to a draw; where it adds nothing, one is all there is."""
         head, join, n = self.model.residual_head, self.model.join, step.positions.shape[1]
         assert head is not None and join is not None
         joined: list[Tensor] = []
@@ -131,14 +131,15 @@ class _Walk:
             noise = torch.zeros(1, *head.noise_shape(n, Euler(), few), device="meta")
             return macs(lambda: head.draw(joined[0], step.grid, noise, Euler(), few))
 
+        one, two = cost(1), cost(2)
         path = getattr(getattr(head, "objective", None), "path", LINEAR)
-        evaluations = self.sampler.solver.evaluations(path, steps)
+        evaluations = self.sampler.solver.evaluations(path, steps) if two > one else 1
         if evaluations is None:
             raise UserError(
                 "sampler.solver: it chooses its steps as it goes; the cost of one with fixed steps is known"
             )
         self.evaluations += evaluations
-        self.macs["residual_head"] += evaluations * (cost(2) - cost(1))
+        self.macs["residual_head"] += evaluations * (two - one) if two > one else one
 
     def _condition(self) -> Condition:
         conditioner = self.model.conditioner
