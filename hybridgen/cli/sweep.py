@@ -86,9 +86,7 @@ def serve(
         return _go(args, session, finish, None if seconds is None else time.time() + seconds)
 
 
-def _go(
-    args: argparse.Namespace, session: "Session", finish: "Callable[[Standing], int]", until: float | None
-) -> int:
+def _go(args: argparse.Namespace, session: "Session", finish: "Callable[[Standing], int]", until: float | None) -> int:
     from hybridgen.cli.show import say
     from hybridgen.sweeps.jobs import jobs
     from hybridgen.sweeps.launch import Workers

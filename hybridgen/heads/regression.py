@@ -65,7 +65,7 @@ class RegressionHead(ResidualHead):
         self, hidden: Float[Tensor, "rows k D"], grid: Grid, noise: Float[Tensor, "B m n C"],
         solver: Solver, steps: int, guidance: float = 1.0, temperature: float = 1.0,
     ) -> Float[Tensor, "B n C"]:  # fmt: skip
-        """The mean, in one evaluation; `noise` says how many rows and tokens. Guided like a prediction of a denoiser."""
+        """The mean, in one evaluation, guided as a denoiser's would be; `noise` says how many rows and tokens."""
         rows, n = noise.shape[0], noise.shape[2]
         r = self.net(hidden[:rows]).float() if guidance == 1.0 else self._guided(hidden, guidance)
         return self.mean + self.std * r.expand(rows, n, self.channels)

@@ -75,7 +75,7 @@ def match(
         if size is None:
             continue
         step = _step(composed, key)
-        tried = lambda value, key=key: ratio([*best.overrides, f"{key}={value}"])  # type: ignore[misc]  # noqa: B023, E731
+        tried = lambda value, key=key: ratio([*best.overrides, f"{key}={value}"])  # noqa: B023, E731
         found = _bisected(tried, size, step, enough)
         if abs(found[1] - 1) < abs(best.ratio - 1):
             best = Matched((*best.overrides, f"{key}={found[0]}"), found[1])
