@@ -97,7 +97,8 @@ def _scales(base: Composed, kind: Budget) -> Callable[[Composed], float]:
 
     def timed(composed: Composed) -> float:
         found = pace(stopwatch(composed), reference, WITHIN)
-        if abs(found.ratio - 1) <= WITHIN and (found.high - found.low) / 2 > UNSURE:
+        undecided = found.low <= 1 + WITHIN and 1 - WITHIN <= found.high
+        if undecided and (found.high - found.low) / 2 > UNSURE:
             raise UserError(
                 f"--match seconds: timings vary too much here, {found.low:.2f} to {found.high:.2f} of the base's\n"
                 "  stop what else runs on this machine, or take --match macs"
