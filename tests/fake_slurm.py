@@ -1,6 +1,6 @@
-"""A Slurm of four small scripts: sbatch starts the batch script here, srun its task; scancel ends them; sacct knows all.
+"""A Slurm of four scripts: sbatch starts the batch script here, srun its task; scancel ends both; sacct knows all.
 
-    make(folder) -> a folder for the front of PATH
+make(folder) -> a folder for the front of PATH
 """
 
 import sys

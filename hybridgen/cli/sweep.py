@@ -1,14 +1,14 @@
 """`hybridgen sweep`: many trials of an experiment, trained as rarely as possible, by any number of workers."""
 
 import argparse
-import contextlib
 import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hybridgen.cli import VERBS
+from hybridgen.cli.kinds import count, duration, setting
 from hybridgen.errors import UserError
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from hybridgen.sweeps.view import Standing
 
 SUMMARY = VERBS["sweep"]
-UNITS = {"s": 1, "min": 60, "h": 3600}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -183,30 +182,3 @@ def _trials(asked: int | None, sweep: "Sweep") -> int | None:
         size = sweep.space.size or 0
         return min(asked or sweep.options.trials or size, size)
     return asked or sweep.options.trials
-
-
-def count(text: str) -> int:
-    """A whole number above 0."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number above 0")
-    return int(text)
-
-
-def duration(text: str) -> float:
-    """Seconds of 900, 15min or 2h."""
-    unit = next((unit for unit in ("min", "h", "s") if text.endswith(unit)), "s")
-    try:
-        return float(text.removesuffix(unit)) * UNITS[unit]
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a time such as 900, 15min or 2h") from None
-
-
-def setting(text: str) -> tuple[str, Any]:
-    """A key and a plain value: a number, true or false, else the text."""
-    key, equals, value = text.partition("=")
-    if not key.isidentifier() or not equals:
-        raise argparse.ArgumentTypeError(f"'{text}' is not of the form KEY=VALUE")
-    for convert in (int, float):
-        with contextlib.suppress(ValueError):
-            return key, convert(value)
-    return key, {"true": True, "false": False}.get(value, value)

@@ -97,7 +97,7 @@ def _scales(base: Composed, kind: Budget) -> Callable[[Composed], float]:
 
     def timed(composed: Composed) -> float:
         found = pace(stopwatch(composed), reference, WITHIN)
-        undecided = found.low <= 1 + WITHIN and 1 - WITHIN <= found.high
+        undecided = found.low <= 1 + WITHIN and found.high >= 1 - WITHIN
         if undecided and (found.high - found.low) / 2 > UNSURE:
             raise UserError(
                 f"--match seconds: timings vary too much here, {found.low:.2f} to {found.high:.2f} of the base's\n"
