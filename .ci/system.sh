@@ -13,9 +13,9 @@ elif [[ $EUID -ne 0 || -z "$(command -v apt-get)" ]]; then
   echo "not there, and not installed here (needs root and apt-get): ${missing[*]}; their tests will skip"
 else
   export DEBIAN_FRONTEND=noninteractive
-  apt-get update -qq
+  timeout 120 apt-get update -qq
   for package in "${missing[@]}"; do
-    if apt-get install -y -qq --no-install-recommends "$package" >/dev/null; then
+    if timeout 300 apt-get install -y -qq --no-install-recommends "$package" >/dev/null; then
       echo "installed: $package"
     else
       echo "could not be installed: $package; its tests will skip"
