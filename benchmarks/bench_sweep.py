@@ -39,7 +39,7 @@ def main() -> None:
 
 def tell(study: Run, root: Path, wall: float, workers: int, tokenizers: int) -> None:
     """What was measured, and what is reckoned from it."""
-    trials = study.children
+    trials = [trial for trial in study.children if trial.status == "finished"]
     generators = {trial.info["generator"]: seconds(Run(root / trial.info["generator"])) for trial in trials}
     judged = statistics.mean(evaluations(trials, generators, root))
     training = sum(generators[trial.info["generator"]] for trial in trials)
