@@ -1,6 +1,6 @@
 """The sweep of head sizes by steps against training each of its trials: at most 15 minutes on 2 quiet cores.
 
-    python benchmarks/bench_sweep.py [--workers 2] [--runs FOLDER]
+    python benchmarks/sweep.py [--workers 2] [--runs FOLDER]
 
 The sweep runs and is timed. What training each trial anew would take is not run but reckoned from the same study: each
 trial's own evaluation, plus the training of the generator that it used (and of the tokenizer, told apart). A tokenizer
