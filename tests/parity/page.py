@@ -79,16 +79,15 @@ def models():
 def costs():
     """Multiply-accumulates: executed, as the official code would, official."""
     rows = []
-    for entry in official().values():
-        for count in entry.counts or [None]:
-            overrides = count.overrides if count else ()
-            ours, said = counted(entry.model, overrides), " ".join(overrides) or "as published"
-            spent = ours.as_spent(entry.spends)["total"]
-            off = f"{100 * (spent / count.generator - 1):+.2f} %" if count else ""
-            kept = ", ".join(f"{r} {giga(ours.spared[r])}" for r in entry.spends if r in ours.spared)
-            decoder = f"{giga(ours.parts['tokenizer'])} / {giga(count.decoder) if count else 'not counted'}"
-            theirs = giga(count.generator) if count else "not counted"
-            rows.append([f"`{entry.model}`", said, giga(ours.generator), giga(spent), theirs, off, kept, decoder])
+    for entry, count in ((entry, count) for entry in official().values() for count in entry.counts):
+        ours, said = counted(entry.model, count.overrides), " ".join(count.overrides) or "as published"
+        spent = ours.as_spent(entry.spends)["total"]
+        counts = [giga(ours.generator), giga(spent), giga(count.generator)]
+        off = f"{100 * (spent / count.generator - 1):+.2f} %"
+        kept = ", ".join(f"{reason} {giga(ours.spared[reason])}" for reason in entry.spends if reason in ours.spared)
+        decoder = f"{giga(ours.parts['tokenizer'])} / {giga(count.decoder)}"
+        rows.append([f"`{entry.model}`", said, *counts, off, kept or "none", decoder])
+    others = ", ".join(f"`{entry.model}`" for entry in official().values() if not entry.counts)
     head = ["Model", "Settings", "Executed#", "As the official code#", "Official#", "Difference#", "Spared", "Decoder#"]
     reasons = "\n".join(f"- {name}: {why}" for name, why in REASONS.items())
     return (
@@ -96,7 +95,7 @@ def costs():
         "Guidance adds a second row to all but the decoder, which stands apart (ours / official). Matrix products, "
         "convolutions and attention are counted, norms and activations not. `hybridgen cost` prints the same, by "
         "part. *Executed* is what our loop does; what the official code does on top of it was spared:\n\n"
-        f"{reasons}\n\n" + table(head, rows)
+        f"{reasons}\n\n" + table(head, rows) + f"\nNo official count was at hand of {others}.\n"
     )
 
 
