@@ -81,6 +81,7 @@ def expected(name):
     return case, logits(case, built(case))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "option"), OPTIONS)
 def test_switching_an_option_is_seen(name, option):
     case, before = expected(name)
@@ -98,6 +99,7 @@ def test_mixtures_are_seen():
         assert (gumbel_mixture(values, gumbel, temperature, gain) - before).abs().max() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "setting", "step"),
     [("var", "ramp=constant", 1), ("var", "top_k=0", 0), ("var", "top_p=1.0", 0), ("hart_t2i", "top_k=600", 7),
