@@ -131,7 +131,7 @@ class _Walk:
         return painted[0]
 
     def _residual(self, hidden: Tensor, canvas: Canvas, step: Step, vectors: Tensor | None, steps: int) -> None:
-        """One more evaluation is what a second Euler step adds to a draw."""
+        """One evaluation is what a second Euler step adds to a draw; where it adds nothing, one is all there is."""
         head, join, n = self.model.residual_head, self.model.join, step.positions.shape[1]
         assert head is not None and join is not None
         joined: list[Tensor] = []
@@ -143,27 +143,22 @@ class _Walk:
             noise = torch.zeros(1, *head.noise_shape(n, Euler(), few), device="meta")
             return self._once((few, step.grid), lambda: head.draw(joined[0], step.grid, noise, Euler(), few))
 
+        one, two = cost(1), cost(2)
         path = getattr(getattr(head, "objective", None), "path", LINEAR)
-        evaluations = self.sampler.solver.evaluations(path, steps)
+        evaluations = self.sampler.solver.evaluations(path, steps) if two > one else 1
         if evaluations is None:
             raise UserError(
                 "sampler.solver: it chooses its steps as it goes; the cost of one with fixed steps is known"
             )
         self.evaluations += evaluations
-        first = cost(1)
-        executed = first + (evaluations - 1) * (cost(2) - first)
+        executed = one + (evaluations - 1) * (two - one)
         self.macs["residual_head"] += executed
         target = torch.zeros(1, n, canvas.latent.shape[1], device="meta")
         self.spared.head(head, target, joined[0], step.grid, evaluations, executed)
 
     def _condition(self) -> Condition:
-        conditioner = self.model.conditioner
-        batch: dict[str, Tensor] = {"label": torch.zeros(1, dtype=torch.long, device="meta")}
-        if conditioner.text_features:
-            length = getattr(conditioner, "length", 1)
-            batch["text"] = torch.zeros(1, length, conditioner.text_features, device="meta")
-            batch["text_mask"] = torch.ones(1, length, dtype=torch.bool, device="meta")
-        made: list[Condition] = []
+        conditioner, made = self.model.conditioner, list[Condition]()
+        batch = conditioner.blank(1, torch.device("meta"))
         self._count("conditioner", lambda: made.append(conditioner(batch, None)))
         return made[0]
 

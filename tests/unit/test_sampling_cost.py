@@ -10,6 +10,7 @@ from hybridgen.config import compose
 from hybridgen.evaluation.sampling_cost import sampling_cost
 
 TINY = Path(__file__).parents[1] / "tiny.yaml"
+REGRESSION = "{card: regression, mlp_width: 8, depth: 1}"
 
 
 def test_turns_and_evaluations():
@@ -24,6 +25,17 @@ def test_turns_and_evaluations():
     tokens, width = 1 + 4 + 49, 16
     assert found.cache == 4 * 2 * tokens * width  # one block
     assert found.peak["total"] == sum(size for name, size in found.peak.items() if name != "total")
+
+
+def test_a_head_that_takes_no_steps_costs_one_evaluation():
+    """However many steps it is asked for: the products of its matrices at 49 positions."""
+    few, many = (
+        sampling_cost(compose(str(TINY), [f"model.residual_head={REGRESSION}", f"sampler.head_steps={n}"]))
+        for n in (1, 9)
+    )
+    assert few == many
+    assert few.evaluations == 1
+    assert few.macs["residual_head"] == 49 * (16 * 8 + 2 * 8 * 16 + 8 * 4)
 
 
 @pytest.mark.slow
