@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 USER_READY := $(VENV)/.installed
 DEV_READY := $(VENV)/.installed-dev
 
-.PHONY: help setup dev demo test lint docs bench figures
+.PHONY: help setup dev demo test lint docs bench figures published
 .DEFAULT_GOAL := help
 
 help:  ## what can be asked for
@@ -39,6 +39,10 @@ bench: $(USER_READY)  ## every claim on speed, measured here
 
 figures: $(USER_READY)  ## the figures of the README and of docs/log.md: hours
 	$(BIN)/python benchmarks/figures.py
+
+published: $(DEV_READY)  ## docs/published.md: what agrees with the official codes; needs the reference data
+	set -e; account=$$(mktemp -d); HYBRIDGEN_PARITY=$$account $(BIN)/python -m pytest -q tests/parity; \
+	$(BIN)/python tests/parity/page.py $$account
 
 # The stamps make a second call instant; a change of versions installs again.
 $(DEV_READY): pyproject.toml constraints.txt | $(BIN)/python

@@ -37,6 +37,7 @@ MODELS = {
     "hybrid, video": ([], GUIDED, 3),
     "hybrid, diffusion": (["residual_head=diffusion", "draws=2"], Sampler(solver=DDPM(), head_steps=3), 2),
     "hybrid, grid flow": (["residual_head=grid_flow"], GUIDED, 2),
+    "hybrid, regression": (["residual_head=regression"], GUIDED, 2),
     "residual of drawn codes": (["residual_from=sampled"], GUIDED, 2),
     "residual of likely codes": (["residual_from=argmax", "conditioner=none"], PLAIN, 2),
     "residual everywhere": (["residual_at=all", "join=add"], GUIDED, 2),

@@ -57,6 +57,7 @@ TINY = {
         "grid_diffusion_dit": GRID_NET,
         "grid_flow": GRID_NET,
         "grid_flow_sit": GRID_NET,
+        "regression": TOKEN_NET,
     }
     | {f"diffusion_mar_{size}": TOKEN_NET for size in "bhl"},
     "solver": {"ddim": [], "ddpm": [], "dopri5": [], "dpm++": [], "euler": [], "heun": [], "sde": []},
