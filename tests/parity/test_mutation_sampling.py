@@ -13,7 +13,7 @@ import test_hart_text
 import test_llamagen
 import test_mar
 import test_var
-from reference import Case
+from reference import Case, reference_folder
 from replaying import generator, imported
 
 from hybridgen.errors import UserError
@@ -46,6 +46,12 @@ SETS = {
     "gen_linear": [{"ramp": "constant"}, {"guidance": 2.0}, {"sets": 4}, {"head_steps": 5}],
     "gen_constant": [{"ramp": "known"}, {"ramp": "linear"}],
 }
+
+
+@pytest.fixture(autouse=True)
+def whole():
+    """A golden leaves out what some options change."""
+    reference_folder()
 
 
 def built(name, *overrides):
