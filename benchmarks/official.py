@@ -33,7 +33,7 @@ def modules_of(checkout: Path) -> Iterator[None]:
     finally:
         sys.path.remove(str(checkout))
         for name in set(sys.modules) - before:
-            if str(checkout) in str(getattr(sys.modules[name], "__file__", "")):
+            if str(checkout) in f"{sys.modules[name].__spec__}":  # its file, or its folder where it has none
                 del sys.modules[name]
 
 
@@ -51,10 +51,16 @@ def _absent_packages() -> Iterator[None]:
     names = ["transformers", "huggingface_hub", "torchdiffeq", "diffusers", "diffusers.models", "hart_backend"]
     stubs: dict[str, types.ModuleType] = {name: MagicMock(__path__=[], __spec__=None) for name in names}
     stubs["transformers"].PreTrainedModel, stubs["transformers"].PretrainedConfig = _Pretrained, _Config
+    stubs["huggingface_hub"].PyTorchModelHubMixin = object
     kernels = stubs["hart_backend"].fused_kernels = MagicMock(rms_norm=_rms_norm)
     stubs["hart_backend.fused_kernels"] = kernels
-    with patch.dict(sys.modules, stubs):
+    stubs = {name: stub for name, stub in stubs.items() if name not in sys.modules}
+    sys.modules.update(stubs)
+    try:
         yield
+    finally:  # the stubs alone: what else was imported meanwhile stays
+        for name in stubs:
+            del sys.modules[name]
 
 
 class _Config:
