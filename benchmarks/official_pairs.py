@@ -209,7 +209,9 @@ def llamagen() -> Pair:
 
     @torch.no_grad()
     def theirs(fixed: bool) -> Tensor:
-        how = {"temperature": 1.0, "top_k": 0, "top_p": 1.0} if fixed else {"temperature": 0.9, "top_k": 40, "top_p": 0.9}
+        how = (
+            {"temperature": 1.0, "top_k": 0, "top_p": 1.0} if fixed else {"temperature": 0.9, "top_k": 40, "top_p": 0.9}
+        )
         codes = generate(official, torch.tensor([LABEL]), 64, cfg_scale=2.0, sample_logits=not fixed, **how)
         return tokenizer.decode_code(codes, [1, vq_about["codebook_embed_dim"], 8, 8]).clamp(-1, 1)
 
