@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 USER_READY := $(VENV)/.installed
 DEV_READY := $(VENV)/.installed-dev
 
-.PHONY: help setup dev demo test lint docs bench figures
+.PHONY: help setup dev demo test lint docs bench figures published
 .DEFAULT_GOAL := help
 
 help:  ## what can be asked for
@@ -22,7 +22,8 @@ demo: $(USER_READY)  ## train, sample and judge the demo: about ten minutes on t
 	$(BIN)/hybridgen train demo
 
 test: $(DEV_READY)  ## the whole test suite, fast tests first
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slow" --numprocesses logical --dist loadfile
+	$(BIN)/python -m pytest -m slow
 
 lint: $(DEV_READY)  ## style, types, and who may import whom
 	$(BIN)/ruff check .
@@ -38,6 +39,10 @@ bench: $(USER_READY)  ## every claim on speed, measured here
 
 figures: $(USER_READY)  ## the figures of the README and of docs/log.md: hours
 	$(BIN)/python benchmarks/figures.py
+
+published: $(DEV_READY)  ## docs/published.md: what agrees with the official codes; needs the reference data
+	set -e; account=$$(mktemp -d); HYBRIDGEN_PARITY=$$account $(BIN)/python -m pytest -q tests/parity; \
+	$(BIN)/python tests/parity/page.py $$account
 
 # The stamps make a second call instant; a change of versions installs again.
 $(DEV_READY): pyproject.toml constraints.txt | $(BIN)/python

@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
 from hybridgen import ranks
+from hybridgen.asking import check_kind, class_number
 from hybridgen.checkpoint import Trained, load
 from hybridgen.data.pictures import as_tensor, fitted, read_picture
-from hybridgen.errors import UserError, unknown
+from hybridgen.errors import UserError
 from hybridgen.evaluation.drawing import rounded
 from hybridgen.model import Given
 from hybridgen.nn.resize import shrink
@@ -21,22 +23,25 @@ from hybridgen.runs import Run, experiments_in, runs_in
 
 def draw_files(
     trained: Trained, labels: str | None, count: int | None, seed: int, out: Path,
-    given: Path | None = None, mask: Path | None = None,
+    given: Path | None = None, mask: Path | None = None, prompts: Sequence[str] | None = None,
 ) -> list[Path]:  # fmt: skip
     """Draws and writes `seed_000000.png` … and `grid.png`; the paths written. Processes that share a run draw together.
 
     Raises:
-        UserError: an unknown class, a picture without a mask or a mask without a picture, one that cannot be read.
+        UserError: an unknown class, or a prompt where a class is needed; a picture without a mask or a mask without a
+            picture, one that cannot be read.
     """
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out}: a file stands there; name a folder")
-    named = None if labels is None else [_class(text.strip(), trained) for text in labels.split(",")]
-    chosen = trained.labels(named, count)
+    check_kind(trained.model.conditioner, None if labels is None else [0], prompts)
+    classes = trained.data.classes
+    named = None if labels is None else [class_number(text.strip(), classes) for text in labels.split(",")]
+    chosen = trained.asked(named, prompts, count)
     start = read_given(trained, given, mask, len(chosen)) if given is not None or mask is not None else None
     batch = 250 if start is None else len(chosen)
 
     def draw(cut: slice) -> torch.Tensor:
-        return rounded(trained.sample(chosen[cut], seed=seed + cut.start, given=start, batch=batch))
+        return rounded(trained.sample(**_wish(chosen[cut]), seed=seed + cut.start, given=start, batch=batch))
 
     pixels = ranks.shared_out(len(chosen), batch, draw, (trained.data.channels, *trained.data.size)).numpy()
     if not ranks.is_first():
@@ -45,8 +50,7 @@ def draw_files(
     files = []
     for i, picture in enumerate(pixels):
         files.append(out / f"seed_{seed + i:06d}.png")
-        name = trained.data.classes[chosen[i]] if trained.data.classes else None
-        save_picture(files[-1], picture, {**about, "seed": seed + i, "label": chosen[i], "class": name})
+        save_picture(files[-1], picture, {**about, "seed": seed + i, **_said(chosen[i], trained)})
     files.append(out / "grid.png")
     save_picture(files[-1], picture_grid(pixels), {**about, "seeds": [seed, seed + len(pixels) - 1]})
     return files
@@ -82,12 +86,16 @@ def draw_again(picture: Path, model: str | None, runs: Path, registries: Sequenc
         UserError: the picture does not say enough, or no run has the weights that it names.
     """
     said = read_provenance(picture)
-    if not {"model", "seed", "label", "sampler"} <= said.keys() or said.get("given"):
+    enough = {"model", "seed", "sampler"} <= said.keys() and not said.keys().isdisjoint({"label", "prompt"})
+    if not enough or said.get("given"):
         raise UserError(f"{picture}: only single pictures drawn from a seed can be drawn again; this is another kind")
     file = _with_weights(said["model"], runs) if model is None else Run.open(model, runs).model
     trained = load(file, registries=registries)
     settings = {name: value for name, value in said["sampler"].items() if name != "card"}
-    pixels = rounded(trained.sample([said["label"]], seed=said["seed"], **settings)).numpy()[0]
+    if "prompt" in said:
+        trained.load_text_encoder(said.get("text_encoder"), said.get("system_prompt"))
+    wish = [said["prompt"] if "prompt" in said else said["label"]]
+    pixels = rounded(trained.sample(**_wish(wish), seed=said["seed"], **settings)).numpy()[0]
     save_picture(out, pixels, {key: value for key, value in said.items() if key != "version"})
     with Image.open(picture) as before:
         return np.array_equal(np.asarray(before), np.asarray(to_image(pixels)))
@@ -102,14 +110,15 @@ def _with_weights(digest: str, runs: Path) -> Path:
     raise UserError(f"{runs}: no run has the weights {digest}; name the model with --model, or its folder with --runs")
 
 
-def _classes(trained: Trained) -> int:
-    return max(1, len(trained.data.classes))
+def _wish(wishes: list[int] | list[str]) -> dict[str, Any]:
+    """Classes or prompts as an argument of `Trained.sample`."""
+    return {"prompts" if isinstance(wishes[0], str) else "labels": wishes}
 
 
-def _class(text: str, trained: Trained) -> int:
-    if text.isdecimal() and int(text) < _classes(trained):
-        return int(text)
-    if text in trained.data.classes:
-        return trained.data.classes.index(text)
-    known = [*trained.data.classes] or ["0"]
-    raise UserError(unknown("class", text, known, "--labels"))
+def _said(wish: int | str, trained: Trained) -> dict[str, Any]:
+    """What a picture says of what it was asked to be."""
+    if isinstance(wish, int):
+        return {"label": wish, "class": trained.data.classes[wish] if trained.data.classes else None}
+    encoder = trained.text_encoder
+    assert encoder is not None, "a prompt was encoded"
+    return {"prompt": wish, "text_encoder": encoder.name, "system_prompt": encoder.system}

@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+LISTED = 100  # names that a message lists; of more it shows those that are near
+
 
 class UserError(Exception):
     """Something the user can mend. The command line prints the message and exits with 2; nothing was written."""
@@ -17,9 +19,12 @@ class UserErrors(UserError):
 
 
 def unknown(kind: str, name: object, known: Iterable[str], where: str = "") -> str:
-    """The message for a name that is not on a closed list: place, name, nearest spelling, all that is known."""
+    """The message for a name that is not on a closed list: place, name, nearest spelling, what is known."""
     names = sorted(str(k) for k in known)
-    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(name), names, n=5, cutoff=0.5)
     place = f"{where}: " if where else ""
     hint = f" Did you mean '{near[0]}'?" if near else ""
+    if len(names) > LISTED:
+        some = near or names[:5]
+        return f"{place}unknown {kind} '{name}'.{hint}\n  known: {len(names)}, such as {', '.join(some)}"
     return f"{place}unknown {kind} '{name}'.{hint}\n  known: {', '.join(names) or '(none)'}"

@@ -19,6 +19,7 @@ from hybridgen.errors import UserError
 
 HOST = "127.0.0.1"  # MLflow has no password by default, and answers other host names with 403
 PATIENCE = 180.0  # seconds; 34 were measured on a loaded machine with two cores
+TABLE = "/runs?workflowType=machine_learning"
 PORTS = 100  # how many ports after the wanted one are tried
 
 
@@ -110,13 +111,13 @@ def free_port(wanted: int) -> int:
 def runs_page(url: str, experiment: str | None) -> str:
     """The link to an experiment's table of training runs; to the list of experiments when it is not there yet.
 
-    Without `/runs` MLflow opens a page about chat traces, on which no training run is seen.
+    Without `TABLE` MLflow opens pages for chat agents, on which no training run is seen.
     """
     if experiment is not None:
         ask = f"{url}/api/2.0/mlflow/experiments/get-by-name?experiment_name={quote(experiment)}"
         try:
             with urllib.request.urlopen(ask, timeout=10) as answer:
-                return f"{url}/#/experiments/{json.load(answer)['experiment']['experiment_id']}/runs"
+                return f"{url}/#/experiments/{json.load(answer)['experiment']['experiment_id']}{TABLE}"
         except (urllib.error.HTTPError, KeyError, ValueError):
             pass  # not there yet
         except OSError as error:

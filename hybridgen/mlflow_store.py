@@ -23,6 +23,7 @@ STAGES = ("tokenizer", "generator")  # get a nested run; other stages (evaluatio
 ID = "hybridgen.id"
 FOLDER = "hybridgen.folder"  # the tag that says where a run lies
 STATUS = {"running": "RUNNING", "finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # else the pages are laid out for chat agents
 BATCH = 1000  # MLflow's limit of values a call; of parameters it is 100
 LONGEST = 6000  # MLflow's limit on a parameter's text
 REFUSALS = ("INVALID_PARAMETER_VALUE", "PERMISSION_DENIED", "UNAUTHENTICATED")
@@ -136,9 +137,8 @@ class Store:
             tags["mlflow.source.git.commit"] = info["commit"]
         if parent:
             tags["mlflow.parentRunId"] = parent
-        name = f"{self.run.name} {stage}" if stage else self.run.name
         started = int(1000 * info["started"])
-        return str(self.client.create_run(self.experiment, started, tags, name).info.run_id)
+        return str(self.client.create_run(self.experiment, started, tags, title(self.run, stage)).info.run_id)
 
     def _experiment_id(self) -> str:
         name = self.run.experiment
@@ -146,7 +146,7 @@ class Store:
         if found is None:
             # with SQLite the default place of artifacts would depend on the working directory
             place = (self.folder / name).as_uri() if self.local else None
-            return self.client.create_experiment(name, artifact_location=place)
+            return self.client.create_experiment(name, place, KIND)
         if found.lifecycle_stage == "deleted":  # names are unique, the deleted ones included
             self.client.restore_experiment(found.experiment_id)
         return found.experiment_id
@@ -180,6 +180,18 @@ def find_runs(text: str, root: Path, uri: str | None = None) -> list[Run]:
     if folders and not any(there):
         raise UserError(f"--filter {text}: {folders[0]} and the other folders that it finds are gone")
     return [Run(path) for path in dict.fromkeys(there) if path is not None]
+
+
+def title(run: Run, stage: str = "") -> str:
+    """A run's name in the store, what matters first: the table of runs cuts off the end.
+
+    A stage is called `generator 20260101-101500`, a trial `0003 head_steps=4 mlp_width=256`.
+    """
+    if stage:
+        return f"{stage} {run.name}"
+    tags = run.info.get("tags", {})
+    set_to = [f"{key.rpartition('.')[2]}={tags[key]}" for key in tags if key.startswith("param.")]
+    return " ".join([run.name, *set_to])[:250]
 
 
 def connect(uri: str) -> "MlflowClient":

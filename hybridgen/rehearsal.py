@@ -117,7 +117,7 @@ def _try_stage(
     batch = max(1, settings.batch // settings.accumulate // machine.compute.world)
     trained = model.tokenizer if name == "tokenizer" else model
     x = _noise(batch, spec).to(machine.device)
-    label = torch.zeros(batch, dtype=torch.long, device=machine.device)
+    asked = model.conditioner.blank(batch, machine.device)
     saved: dict[int, int] = {}
 
     def note(tensor: Tensor) -> Tensor:
@@ -136,7 +136,7 @@ def _try_stage(
                 model.tokenizer.schedule(0.5)
                 loss = model.tokenizer.loss(x, Draws("rehearsal", index))["loss"]
             else:
-                loss = model.loss(tokens, {"label": label}, Draws("rehearsal", index))["loss"]
+                loss = model.loss(tokens, asked, Draws("rehearsal", index))["loss"]
         if loss.requires_grad:
             loss.backward()
         trained.zero_grad(set_to_none=True)
@@ -150,7 +150,7 @@ def _shapes(model: HybridModel, composed: Composed, spec: DataSpec) -> list[tupl
     x, record = _noise(2, spec).to(next(model.parameters()).device), list[Drawn]()
     with torch.no_grad():
         tokens: Tokens = model.tokenizer.encode(x)
-        condition = model.conditioner({"label": torch.zeros(2, dtype=torch.long)}, None)
+        condition = model.conditioner(model.conditioner.blank(2), None)
         model.eval()
         drawn = model.sample(condition, [0, 1], assemble_sampler(composed), record=record)
     shapes = [("x", _shape(x)), ("latent", _shape(tokens.latent))]

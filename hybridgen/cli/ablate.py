@@ -6,7 +6,8 @@ import json
 from typing import TYPE_CHECKING
 
 from hybridgen.cli import VERBS
-from hybridgen.cli.sweep import add_study_arguments, count, serve
+from hybridgen.cli.kinds import count
+from hybridgen.cli.sweep import add_study_arguments, serve
 
 if TYPE_CHECKING:
     from hybridgen.sweeps.block import Ablation, Experiment

@@ -24,6 +24,7 @@ def run(args: argparse.Namespace) -> int:
 
     composed = compose(args.experiment, args.overrides, args.registry)
     from hybridgen.evaluation.sampling_cost import sampling_cost
+    from hybridgen.evaluation.spared import REASONS
 
     found = sampling_cost(composed)
     if args.json:
@@ -35,6 +36,10 @@ def run(args: argparse.Namespace) -> int:
         if part != "total":
             _line(part, found.parameters.get(part, 0), found.macs.get(part, 0), found.guided.get(part, 0))
     _line("total", found.parameters["total"], found.macs["total"], found.guided["total"])
+    if found.spared:
+        print("\n  not in it, for it is kept instead of computed again:")
+    for reason, count in found.spared.items():
+        print(f"  {reason:16} {'':16} {count:>20,}   {REASONS[reason]}")
     print(f"\n  keys and values of a row   {_size(found.cache)} in float32, half of it in bfloat16")
     held = ", ".join(f"{name} {_size(count)}" for name, count in found.peak.items() if name != "total")
     print(f"  held at once, estimated    {_size(found.peak['total'])} in float32 ({held})")

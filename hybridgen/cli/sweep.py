@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hybridgen.cli import VERBS
+from hybridgen.cli.kinds import count, duration, setting
+from hybridgen.errors import UserError
 
 if TYPE_CHECKING:
     from hybridgen.sweeps.block import Sweep
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
     from hybridgen.sweeps.view import Standing
 
 SUMMARY = VERBS["sweep"]
-UNITS = {"s": 1, "min": 60, "h": 3600}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +30,13 @@ def add_study_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("experiment", metavar="EXPERIMENT", help="a name from `hybridgen list`, or a .yaml file")
     parser.add_argument("overrides", metavar="key=value", nargs="*", help="for all trials, such as metrics.samples=500")
     parser.add_argument("--workers", metavar="K", type=count, default=1, help="processes that share cores and GPUs")
+    parser.add_argument(
+        "--launcher", choices=["local", "submitit"], default="local", help="workers here, or as jobs (Slurm)"
+    )
+    parser.add_argument(
+        "--job", metavar="KEY=VALUE", type=setting, action="append", default=[],
+        help="submitit's, such as timeout_min=240, gpus_per_node=1, slurm_partition=long; cluster=local tries it out",
+    )  # fmt: skip
     parser.add_argument("--storage", metavar="URL", help="a database, or a journal's path; default: beside the study")
     parser.add_argument(
         "--plan", action="store_true", help="say what would be trained and how long it takes, then stop"
@@ -39,6 +47,7 @@ def add_study_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--until", type=float, help=argparse.SUPPRESS)
+    parser.add_argument("--ended", type=Path, help=argparse.SUPPRESS)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -62,28 +71,70 @@ def serve(
     seconds: float | None = None,
 ) -> int:
     """Whatever of a study was asked for; `finish` prints what came out, and gives the exit code."""
-    from hybridgen.cli.show import say
-    from hybridgen.sweeps.view import in_words
+    from hybridgen.training.interrupt import as_ctrl_c
 
-    if args.worker:
-        session.work(say, args.until)
-        return 0
-    if args.status:
-        found = session.standing()
-        print(json.dumps(found.to_json(), indent=1) if args.json else in_words(found))
-        return 0
-    if args.plan or args.budget is not None:
-        looked_ahead(args, session)
-        if args.plan:
-            return 0
-    until = None if seconds is None else time.time() + seconds
+    with as_ctrl_c():
+        if args.worker:
+            return _work(args, session)
+        if args.status:
+            return _show(args, session)
+        if args.plan or args.budget is not None:
+            looked_ahead(args, session)
+            if args.plan:
+                return 0
+        return _go(args, session, finish, None if seconds is None else time.time() + seconds)
+
+
+def _go(args: argparse.Namespace, session: "Session", finish: "Callable[[Standing], int]", until: float | None) -> int:
+    from hybridgen.cli.show import say
+    from hybridgen.sweeps.jobs import jobs
+    from hybridgen.sweeps.launch import Workers
+
+    if args.job and args.launcher == "local":
+        raise UserError("--job: it goes with --launcher submitit")
+    launch = Workers if args.launcher == "local" else jobs(dict(args.job))
     try:
-        found, mirror = session.go(words_of(args), args.workers, say, until)
+        found, mirror = session.go(words_of(args), args.workers, say, until, launch)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("Go on with the same command; --status says how far it is.") from None
     code = finish(found)
     mirror.wait(30 if mirror.reached else 5)
     return code
+
+
+def _work(args: argparse.Namespace, session: "Session") -> int:
+    """A worker; one that ended well, or was asked to stop, says so where it was told to."""
+    from hybridgen.cli.show import say
+
+    try:
+        session.work(say, args.until)
+    except KeyboardInterrupt:
+        _sign_off(args.ended)
+        raise
+    _sign_off(args.ended)
+    return 0
+
+
+def _sign_off(ended: Path | None) -> None:
+    if ended is not None:
+        ended.touch()
+
+
+def _show(args: argparse.Namespace, session: "Session") -> int:
+    """How the study stands: as the live view shows it where there is a terminal."""
+    from rich.console import Console
+
+    from hybridgen.sweeps.live import panel
+    from hybridgen.sweeps.view import in_words
+
+    found, console = session.standing(), Console()
+    if args.json:
+        print(json.dumps(found.to_json(), indent=1))
+    elif console.is_terminal:
+        console.print(panel(found))
+    else:
+        print(in_words(found))
+    return 0
 
 
 def _finish(args: argparse.Namespace, session: "Session", found: "Standing") -> int:
@@ -131,19 +182,3 @@ def _trials(asked: int | None, sweep: "Sweep") -> int | None:
         size = sweep.space.size or 0
         return min(asked or sweep.options.trials or size, size)
     return asked or sweep.options.trials
-
-
-def count(text: str) -> int:
-    """A whole number above 0."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number above 0")
-    return int(text)
-
-
-def duration(text: str) -> float:
-    """Seconds of 900, 15min or 2h."""
-    unit = next((unit for unit in ("min", "h", "s") if text.endswith(unit)), "s")
-    try:
-        return float(text.removesuffix(unit)) * UNITS[unit]
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a time such as 900, 15min or 2h") from None

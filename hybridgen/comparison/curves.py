@@ -13,10 +13,10 @@ from matplotlib.lines import Line2D
 from hybridgen.comparison.entries import Entry
 from hybridgen.files import atomic_path
 from hybridgen.report.figures import WIDE_RANGE, Curve, panels
+from hybridgen.report.ink import LIGHT, bare
 
 MOST = 400  # points a curve on the page; more cannot be told apart
 COLUMNS = 3
-INKS = ("#0b6a79", "#c4572c", "#6a4fa3", "#8a7a12", "#2f7d3b", "#b03a6f", "#3b66b8", "#7a5a44")
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def overlays(entries: Sequence[Entry]) -> list[Overlay]:
 def draw_png(overlaid: Sequence[Overlay], names: Sequence[str], path: Path) -> None:
     """All panels in one picture, with one legend; the bands are from the lowest to the highest run."""
     rows = -(-len(overlaid) // COLUMNS)
-    with matplotlib.rc_context({"font.size": 8}):
+    with matplotlib.rc_context({"font.size": 8, "grid.color": "#dedfda"}):
         figure = Figure(figsize=(4.2 * COLUMNS, 2.6 * rows + 0.3 * len(names) / COLUMNS + 0.4), layout="constrained")
         for number, overlay in enumerate(overlaid, start=1):
             _draw(figure.add_subplot(rows, COLUMNS, number), overlay)
@@ -107,8 +107,8 @@ def _order(overlay: Overlay) -> tuple[bool, bool, bool]:
 
 
 def _style(entry: int) -> dict[str, Any]:
-    dashes = ("-", "--", ":")[entry // len(INKS) % 3]
-    return {"color": INKS[entry % len(INKS)], "linestyle": dashes, "linewidth": 1.3}
+    dashes = ("-", "--", ":")[entry // len(LIGHT) % 3]
+    return {"color": LIGHT[entry % len(LIGHT)], "linestyle": dashes, "linewidth": 1.3}
 
 
 def _draw(axes: Axes, overlay: Overlay) -> None:
@@ -119,7 +119,5 @@ def _draw(axes: Axes, overlay: Overlay) -> None:
     if overlay.log:
         axes.set_yscale("log")
     axes.set_title(overlay.title, fontsize=8, loc="left")
-    axes.grid(color="#dedfda", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[:].set_visible(False)
-    axes.tick_params(which="both", length=0)
+    axes.set_xlabel("step")
+    bare(axes)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hybridgen.comparison.differences import worded
 from hybridgen.comparison.entries import Entry
 from hybridgen.evaluation.base import Interval
 from hybridgen.evaluation.protocol import Figure, comparable
@@ -78,4 +79,4 @@ def _below(name: str, a: Any, b: Any) -> list[str]:
             if a.get(key, "-") != b.get(key, "-") or (key in a) != (key in b)
             for line in _below(f"{name}.{key}", a.get(key, "-"), b.get(key, "-"))
         ]
-    return [f"{name}: {b} instead of {a}"]
+    return [f"{name}: {worded(b)} instead of {worded(a)}"]

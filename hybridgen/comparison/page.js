@@ -4,7 +4,7 @@
   const store = document.getElementById("data");
   if (!store) return;
   const { names, panels } = JSON.parse(store.textContent);
-  const [W, H, LEFT, RIGHT, TOP, BOTTOM] = [420, 230, 54, 8, 8, 24];
+  const [W, H, LEFT, RIGHT, TOP, BOTTOM] = [360, 210, 50, 8, 8, 34];
   const hidden = new Set();
   const home = document.getElementById("curves");
   const log = document.getElementById("log");
@@ -51,7 +51,8 @@
       picture.append(svg("line", { class: "rule", x1: LEFT, x2: W - RIGHT, y1: y(v), y2: y(v) }));
       picture.append(svg("text", { x: LEFT - 6, y: y(v) + 4, "text-anchor": "end" }, short(v)));
     }
-    for (const s of ticks(0, last, false)) picture.append(svg("text", { x: x(s), y: H - 6, "text-anchor": "middle" }, short(s)));
+    for (const s of ticks(0, last, false)) picture.append(svg("text", { x: x(s), y: H - BOTTOM + 14, "text-anchor": "middle" }, short(s)));
+    picture.append(svg("text", { x: (LEFT + W - RIGHT) / 2, y: H - 3, "text-anchor": "middle" }, "step"));
     for (const line of lines) {
       const path = (values) => values.map((v, i) => `${x(line.steps[i]).toFixed(1)} ${y(v).toFixed(1)}`);
       if (line.low.some((v, i) => v !== line.high[i]))

@@ -14,7 +14,7 @@ from hybridgen.comparison.curves import Overlay
 from hybridgen.comparison.entries import Entry, label
 from hybridgen.comparison.figures import Cell
 from hybridgen.comparison.samples import Row
-from hybridgen.report.html import PAGE, number
+from hybridgen.report.html import PAGE, is_detail, number
 
 STYLE, SCRIPT = Path(__file__).with_name("page.css"), Path(__file__).with_name("page.js")
 
@@ -60,23 +60,31 @@ def _differences(changed: Mapping[str, Sequence[str]], names: Sequence[str]) -> 
 def _figures(figures: Mapping[str, Sequence[Cell | None]], names: Sequence[str]) -> str:
     if not figures:
         return _section("Figures", "<p>None of these runs has figures yet.</p>")
-    rows = []
+    marks = [*dict.fromkeys(cell.mark for cells in figures.values() for cell in cells if cell and cell.mark)]
+    rows: dict[bool, list[str]] = {False: [], True: []}
     for name, cells in figures.items():
-        shown = "".join(f"<td>{_figure(cell)}</td>" for cell in cells)
-        rows.append(f"<tr><th scope=row>{escape(name.replace('_', ' '))}</th>{shown}</tr>")
+        shown = "".join(f"<td>{_figure(cell, marks)}</td>" for cell in cells)
+        rows[is_detail(name)].append(f"<tr><th scope=row>{escape(name.replace('_', ' '))}</th>{shown}</tr>")
+    more = f"<details class=more><summary>by class, scale and part</summary>{_table(names, rows[True])}</details>"
+    notes = "".join(f"<li>{escape(mark)}</li>" for mark in marks)
     said = (
         "In brackets: 95 % intervals, for several runs Student's over the runs. A figure that was measured in another "
         "way than the first of its line is marked, and must not be set beside it."
     )
-    return _section("Figures", f"<p>{said}</p>{_table(names, rows)}")
+    return _section(
+        "Figures",
+        f"<p>{said}</p>{_table(names, rows[False])}{more if rows[True] else ''}"
+        f"{f'<ol class=marks>{notes}</ol>' if marks else ''}",
+    )
 
 
-def _figure(cell: Cell | None) -> str:
+def _figure(cell: Cell | None, marks: Sequence[str]) -> str:
+    """A figure; one that must not be compared bears the number of the reason."""
     if cell is None:
         return ""
     between = f" <small>({number(cell.interval[0])}, {number(cell.interval[1])})</small>" if cell.interval else ""
     runs = f" <small>{cell.runs} runs</small>" if cell.runs > 1 else ""
-    mark = f"<div class=mark>{escape(cell.mark)}</div>" if cell.mark else ""
+    mark = f" <span class=mark>{marks.index(cell.mark) + 1}</span>" if cell.mark else ""
     return f"<span class=value>{number(cell.value)}</span>{between}{runs}{mark}"
 
 

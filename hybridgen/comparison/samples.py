@@ -30,8 +30,8 @@ class Row:
     stored: Path | None = None
 
     def strip(self) -> Image.Image | None:
-        """All in one line."""
-        return None if self.pixels is None else picture_grid(self.pixels, len(self.pixels))
+        """All in one line, under their classes."""
+        return None if self.pixels is None else picture_grid(self.pixels, len(self.pixels), column_titles=self.classes)
 
 
 def draw_rows(

@@ -33,11 +33,13 @@ class TextConditioner(Conditioner):
         null_is: what stands for no text: vectors of zeros, or fixed random ones.
         null_mask: which of them are there: all, the first alone, or those that are in the row itself.
         drop: share of the training rows whose text is hidden, so that guidance has a null to lean on; their masks stay.
+        encoder: name or folder of the language model whose vectors these are; loaded when a prompt is given.
+        system: text that it reads before every prompt.
     """
 
     null: Tensor  # (P, F)
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - options of a card
         self,
         width: int,
         *,
@@ -49,9 +51,12 @@ class TextConditioner(Conditioner):
         null_is: Literal["zeros", "random"] = "zeros",
         null_mask: Literal["all", "first", "given"] = "all",
         drop: Annotated[float, Ge(0), Le(1)] = 0.1,
+        encoder: str = "",
+        system: str = "",
     ) -> None:
         super().__init__()
         self.text_features, self.length, self.null_mask, self.drop = features, length, null_mask, drop
+        self.encoder, self.system = encoder, system
         self.norm = None if norm == "none" else make_norm(norm, features, norm_eps)
         self.project: nn.Module = nn.Linear(features, width) if project == "linear" else _mlp(features, width)
         null = torch.zeros(length, features) if null_is == "zeros" else torch.randn(length, features) / features**0.5

@@ -1,10 +1,11 @@
 """What drawing one picture costs, without drawing it: every turn of the loop on tensors that have shapes alone.
 
-Multiply-accumulates of matrix products and convolutions, as `macs` counts them. The residual head is counted for one
-evaluation of its network and multiplied by how many its solver takes.
+Multiply-accumulates of matrix products and convolutions, as `macs` counts them. The residual head is counted for its
+first evaluation and for one more, which is multiplied by how many its solver takes.
 """
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from math import prod
 from typing import Any
@@ -13,11 +14,13 @@ import torch
 from torch import Tensor
 
 from hybridgen.assemble import assemble_data, assemble_sampler, assemble_shell
+from hybridgen.backbones.causal import CausalState
 from hybridgen.config import Composed
 from hybridgen.diffusion.path import LINEAR
 from hybridgen.diffusion.solvers import Euler
 from hybridgen.errors import UserError
 from hybridgen.evaluation.cost import macs, parameters
+from hybridgen.evaluation.spared import Spared
 from hybridgen.model import HybridModel
 from hybridgen.nn.attention import KeyValues
 from hybridgen.orders.base import known_after
@@ -37,6 +40,7 @@ class SamplingCost:
         parameters: of each part, and their `total`.
         macs: of each part, one row; what is painted on the way counts for the tokenizer, as decoding does.
         guided: the same with a null row beside it.
+        spared: of one row, by reason: what the loop keeps instead of computing it again (see `spared.REASONS`).
         turns: of the sampling loop.
         evaluations: of the residual head's network, over all turns.
         cache: bytes of keys and values that one row ends with, in float32.
@@ -46,6 +50,7 @@ class SamplingCost:
     parameters: dict[str, int]
     macs: dict[str, int]
     guided: dict[str, int]
+    spared: dict[str, int]
     turns: int
     evaluations: int
     cache: int
@@ -69,8 +74,8 @@ def sampling_cost(composed: Composed) -> SamplingCost:
         "activations": FLOAT * max(rows * walk.widest, walk.decoded),
     }
     return SamplingCost(
-        parameters(model), counted, {**guided, "total": sum(guided.values())}, walk.turns, walk.evaluations,
-        walk.cache, {**peak, "total": sum(peak.values())},
+        parameters(model), counted, {**guided, "total": sum(guided.values())}, walk.kept, walk.turns,
+        walk.evaluations, walk.cache, {**peak, "total": sum(peak.values())},
     )  # fmt: skip
 
 
@@ -80,19 +85,24 @@ class _Walk:
     def __init__(self, model: HybridModel, sampler: Sampler) -> None:
         self.model, self.sampler, self.macs = model, sampler, Counter[str]()
         self.turns = self.evaluations = self.cache = self.widest = self.decoded = 0
-        self.is_guided = False
+        self.is_guided, self.spared, self.kept = False, Spared(), dict[str, int]()
+        self._counted: dict[object, int] = {}
 
     def run(self) -> None:
         """All turns, then the picture is decoded."""
         model, plan = self.model, self.model.order.plan(self.sampler.sets)
         condition, canvas = self._condition(), model.tokenizer.blank(1)
         state: list[Any] = []
-        self._count("backbone", lambda: state.append(model.backbone.begin(condition)))
+        with self.spared.beginning(model.backbone):
+            self._count("backbone", lambda: state.append(model.backbone.begin(condition)))
+        self.spared.filled(_caches(state[0]))
         shuffle = torch.zeros(1, prod(model.tokenizer.spec.scales[-1]), device="meta")
         self.turns = len(plan)
         for j, (turn, known) in enumerate(zip(plan, known_after(plan), strict=True)):
             step = model.order.step(turn, shuffle, canvas, False)
             canvas = self._turn(condition, state[0], canvas, step, j, known)
+            self.spared.filled(_caches(state[0]))
+        self.kept = self.spared.by_reason(_caches(state[0]), self.turns)
         self.cache = FLOAT * sum(entry.k.numel() + entry.v.numel() for entry in _caches(state[0]))
         self._count("tokenizer", lambda: model.tokenizer.decode(canvas.latent))
         self.decoded = _widest_map(model, canvas)
@@ -108,7 +118,9 @@ class _Walk:
         )
         codes, head = None, model.code_head
         if head is not None:
-            self._count("code_head", lambda: head.logits(hidden[0], condition))
+            self.macs["code_head"] += self._once(("code_head", n), lambda: head.logits(hidden[0], condition))
+            if j == 0 and isinstance(state, CausalState) and hidden[0].shape[1] < state.prefix.shape[1]:
+                self.spared.prefix(state.prefix, lambda prefix: head.logits(prefix, condition))
             codes = torch.zeros(1, n, dtype=torch.long, device="meta")
             self.widest = max(self.widest, n * model.tokenizer.spec.vocab)
         if step.scale in model.residual_scales and now.head_steps > 0:
@@ -119,7 +131,7 @@ class _Walk:
         return painted[0]
 
     def _residual(self, hidden: Tensor, canvas: Canvas, step: Step, vectors: Tensor | None, steps: int) -> None:
-        """One evaluation is what a second Euler step adds to a draw."""
+        """One evaluation is what a second Euler step adds to a draw; where it adds nothing, one is all there is."""
         head, join, n = self.model.residual_head, self.model.join, step.positions.shape[1]
         assert head is not None and join is not None
         joined: list[Tensor] = []
@@ -129,27 +141,32 @@ class _Walk:
 
         def cost(few: int) -> int:
             noise = torch.zeros(1, *head.noise_shape(n, Euler(), few), device="meta")
-            return macs(lambda: head.draw(joined[0], step.grid, noise, Euler(), few))
+            return self._once((few, step.grid), lambda: head.draw(joined[0], step.grid, noise, Euler(), few))
 
+        one, two = cost(1), cost(2)
         path = getattr(getattr(head, "objective", None), "path", LINEAR)
-        evaluations = self.sampler.solver.evaluations(path, steps)
+        evaluations = self.sampler.solver.evaluations(path, steps) if two > one else 1
         if evaluations is None:
             raise UserError(
                 "sampler.solver: it chooses its steps as it goes; the cost of one with fixed steps is known"
             )
         self.evaluations += evaluations
-        self.macs["residual_head"] += evaluations * (cost(2) - cost(1))
+        executed = one + (evaluations - 1) * (two - one)
+        self.macs["residual_head"] += executed
+        target = torch.zeros(1, n, canvas.latent.shape[1], device="meta")
+        self.spared.head(head, target, joined[0], step.grid, evaluations, executed)
 
     def _condition(self) -> Condition:
-        conditioner = self.model.conditioner
-        batch: dict[str, Tensor] = {"label": torch.zeros(1, dtype=torch.long, device="meta")}
-        if conditioner.text_features:
-            length = getattr(conditioner, "length", 1)
-            batch["text"] = torch.zeros(1, length, conditioner.text_features, device="meta")
-            batch["text_mask"] = torch.ones(1, length, dtype=torch.bool, device="meta")
-        made: list[Condition] = []
+        conditioner, made = self.model.conditioner, list[Condition]()
+        batch = conditioner.blank(1, torch.device("meta"))
         self._count("conditioner", lambda: made.append(conditioner(batch, None)))
         return made[0]
+
+    def _once(self, key: object, call: Callable[[], object]) -> int:
+        """What `call` costs, which depends on `key` alone: many turns are alike."""
+        if key not in self._counted:
+            self._counted[key] = macs(call)
+        return self._counted[key]
 
     def _count(self, part: str, call: Any) -> None:
         counted = macs(call)

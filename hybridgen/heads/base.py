@@ -52,7 +52,7 @@ class ResidualHead(nn.Module, ABC):
 
     @abstractmethod
     def noise_shape(self, n: int, solver: Solver, steps: int) -> tuple[int, int, int]:
-        """(1 + m, n, C): the start, and what a stochastic solver adds on its way."""
+        """(1 + m, n, C): the start, and what a stochastic solver adds on its way; (0, n, C) where nothing is drawn."""
 
     @abstractmethod
     def loss(

@@ -25,11 +25,16 @@ _FLAT = 1e-6  # a channel that varies less than this is left unscaled
 
 
 @runtime_checkable
-class Denoiser(Protocol):
-    """What these functions need of a head."""
+class Scaled(Protocol):
+    """A head with a normaliser."""
 
     mean: Tensor  # (C,)
     std: Tensor  # (C,)
+
+
+@runtime_checkable
+class Denoiser(Scaled, Protocol):
+    """What these functions need of a head that denoises."""
 
     @property
     def joint(self) -> bool:
@@ -53,7 +58,7 @@ def first_scale(channels: int, normalise: Normalise, constant: float) -> tuple[T
     return torch.zeros(channels), torch.full((channels,), constant if normalise == "constant" else 1.0)
 
 
-def fit(head: Denoiser, targets: Float[Tensor, "M C"], normalise: Normalise) -> None:
+def fit(head: Scaled, targets: Float[Tensor, "M C"], normalise: Normalise) -> None:
     """Measures mean and deviation a channel where they are to be measured."""
     if normalise == "measured":
         deviation, mean = torch.std_mean(targets.float(), 0, correction=0)

@@ -74,7 +74,7 @@ def match(composed: Composed, files: Sequence[str], whole: bool = True) -> list[
     model = assemble_shell(composed, assemble_data(composed).spec)
     wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     taken: list[Taken] = []
-    for path in map(locate, files):
+    for path in (path for name in files for path in locate(name)):
         found = unwrap(read(path))
         if not found:
             raise UserError(f"{path}: no weights in it: no tensors by name where trainers put them")

@@ -35,25 +35,31 @@ IN_A_FOLDER = (
 HUB = "hf://"
 
 
-def locate(name: str) -> Path:
-    """The file that a user named: a file, a folder with one of the usual names in it, or hf://OWNER/REPOSITORY/FILE.
+def locate(name: str) -> list[Path]:
+    """The files that a user named by one word.
+
+    A file; a folder with one of the usual names in it; a release, whose folders each have one; or
+    hf://OWNER/REPOSITORY/FILE.
 
     Raises:
         UserError: there is none, or the hub cannot be reached.
     """
     if name.startswith(HUB):
-        return _fetched(name)
+        return [_fetched(name)]
     path = Path(name)
     if path.is_dir():
-        found = [path / usual for usual in IN_A_FOLDER if (path / usual).is_file()]
+        inside = sorted(folder for folder in path.iterdir() if folder.is_dir())
+        found = _usual(path) or [file for folder in inside for file in _usual(folder)]
         if not found:
-            raise UserError(f"{path}: no weights in this folder\n  looked for: {', '.join(IN_A_FOLDER)}")
-        return found[0]
+            raise UserError(
+                f"{path}: no weights in this folder, nor in those within\n  looked for: {', '.join(IN_A_FOLDER)}"
+            )
+        return found
     if not path.is_file():
         raise UserError(f"{path}: there is no such file")
     if not name.endswith(SUFFIXES):
         raise UserError(f"{path}: not a kind of file that is read\n  known: {', '.join(SUFFIXES)}")
-    return path
+    return [path]
 
 
 def read(path: Path, fetch: Callable[[str], Path] | None = None) -> Mapping[str, Any]:
@@ -116,6 +122,11 @@ def _read_shards(index: Path, fetch: Callable[[str], Path]) -> dict[str, Tensor]
     if absent := sorted(names.keys() - tensors.keys()):
         raise UserError(f"{index}: incomplete: its shards lack {', '.join(absent[:5])} ({len(absent)} in all)")
     return tensors
+
+
+def _usual(folder: Path) -> list[Path]:
+    """The first of the usual names that lies in a folder; empty when none does."""
+    return [folder / name for name in IN_A_FOLDER if (folder / name).is_file()][:1]
 
 
 def _fetched(name: str) -> Path:

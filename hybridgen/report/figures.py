@@ -4,32 +4,19 @@ A value's name is `[train/|held_out/]name[/part]` or `..._scaleN`: values of one
 and held-out lie on each other; the parts are its lines. Scales have a panel of their own, and colours in their order.
 """
 
-import io
 import math
 import statistics
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+
+from hybridgen.report.ink import LINES, RAMP, bare, page_svg
 
 SPLITS = ("train", "held_out")
-LINES = tuple(f"#0000{i:02x}" for i in range(1, 9))  # stand-ins in the SVG, each replaced by a colour of the page
 BY_SCALE = " by scale"
-RAMP = tuple(f"#0001{i:02x}" for i in range(0, 101, 5))  # the same for a place, in per cent, between two colours
-INK, RULE = "#00000a", "#00000b"
 WIDE_RANGE = 30.0  # largest value over the median from which on a logarithmic axis tells more
-STYLE: Any = {
-    "svg.fonttype": "none",  # text stays text: it scales, is searched and takes the page's font
-    "svg.hashsalt": "hybridgen",
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-}
+SIZE = (4.4, 2.5)  # inches
 
 Curve = list[tuple[int, float]]
 
@@ -57,24 +44,14 @@ def split_name(name: str) -> tuple[str, str]:
 
 
 def curve_svg(curves: Mapping[str, Curve], ordered: bool = False) -> str:
-    """One panel as an SVG element: its inks are `currentColor` and the page's --rule, --line-1 ... --line-8.
+    """One panel as an SVG element in the inks of the page.
 
     Args:
         curves: the lines, by label.
         ordered: whether the lines have an order, which their colours then show.
     """
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(4.4, 2.5), layout="constrained")
-        _draw(figure.subplots(), curves, _ramp(len(curves)) if ordered else list(LINES))
-        text = io.StringIO()
-        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    svg = text.getvalue()
-    svg = svg[svg.index("<svg") :].replace(INK, "currentColor").replace(RULE, "var(--rule)")
-    for number, ink in enumerate(LINES, start=1):
-        svg = svg.replace(ink, f"var(--line-{number})")
-    for number, ink in enumerate(RAMP):
-        svg = svg.replace(ink, f"color-mix(in oklab, var(--line-2) {5 * number}%, var(--line-1))")
-    return svg.replace("<svg ", '<svg role="img" ', 1)
+    inks = _ramp(len(curves)) if ordered else list(LINES)
+    return page_svg(lambda figure: _draw(figure.subplots(), curves, inks), SIZE)
 
 
 def _ramp(count: int) -> list[str]:
@@ -92,12 +69,9 @@ def _draw(axes: Axes, curves: Mapping[str, Curve], inks: list[str]) -> None:
     everything = [value for curve in curves.values() for _, value in curve]
     if min(everything) > 0 and max(everything) / statistics.median(everything) > WIDE_RANGE:
         axes.set_yscale("log")
-    axes.grid(color=RULE, linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.spines[:].set_visible(False)
-    axes.tick_params(which="both", length=0, labelsize=8)
-    axes.set_xlabel("step", fontsize=8)
+    bare(axes)
+    axes.set_xlabel("step")
     if len(curves) > 4:
-        axes.legend(frameon=False, fontsize=7.5, handlelength=1.2, loc="center left", bbox_to_anchor=(1, 0.5))
+        axes.legend(fontsize=7.5, loc="center left", bbox_to_anchor=(1, 0.5))
     elif any(curves):
-        axes.legend(frameon=False, fontsize=8, handlelength=1.2)
+        axes.legend()

@@ -84,10 +84,22 @@ def _cell(pixels: Any, title: str) -> str:
 
 
 def _figures(figures: Mapping[str, Mapping[str, Any]]) -> str:
+    """The figures of the whole; those of single classes, scales and parts are folded away below."""
+    whole = {name: figure for name, figure in figures.items() if not is_detail(name)}
+    details = {name: figure for name, figure in figures.items() if is_detail(name)}
+    more = f"<details class=more><summary>by class, scale and part</summary>{_table(details)}</details>"
+    return _section("Figures", _table(whole) + (more if details else ""))
+
+
+def is_detail(name: str) -> bool:
+    """Whether a figure is about one class, scale or part: `accuracy/Bag`, but not `parameters/total`."""
+    return "/" in name and not name.endswith("/total")
+
+
+def _table(figures: Mapping[str, Mapping[str, Any]]) -> str:
     rows = "".join(_figure(name, figure) for name, figure in figures.items())
     head = "<tr><th>figure</th><th class=number>value</th><th>95 % interval</th><th>how it was measured</th></tr>"
-    table = f"<table class=figures><thead>{head}</thead><tbody>{rows}</tbody></table>"
-    return _section("Figures", f"<div class=wide>{table}</div>")
+    return f'<div class=wide><table class="figures measured"><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
 
 
 def _figure(name: str, figure: Mapping[str, Any]) -> str:
@@ -111,17 +123,18 @@ def _protocol(protocol: Mapping[str, Any]) -> str:
 def _curves(lines: Iterable[Mapping[str, Any]]) -> list[str]:
     found = panels(lines)
     order = [stage for stage in STAGES if stage in found] + [stage for stage in found if stage not in STAGES]
-    return [_section(f"Curves: {stage}", _panels(found[stage])) for stage in order]
+    drawn = {stage: _panels(found[stage]) for stage in order}
+    return [_section(f"Curves: {stage}", panels) for stage, panels in drawn.items() if panels]
 
 
 def _panels(curves: Mapping[str, Mapping[str, Any]]) -> str:
-    drawn = (
+    drawn = "".join(
         f"<figure><figcaption>{escape(name.replace('_', ' '))}</figcaption>"
         f"{curve_svg(lines, name.endswith(BY_SCALE))}</figure>"
         for name, lines in curves.items()
         if any(len(curve) > 1 for curve in lines.values())  # a single value is a figure, not a curve
     )
-    return f"<div class=curves>{''.join(drawn)}</div>"
+    return f"<div class=curves>{drawn}</div>" if drawn else ""
 
 
 def _delta(delta: Mapping[str, Any]) -> str:

@@ -2,15 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from hybridgen.files import lock, write_atomic
 from hybridgen.runs import TRIALS, Run
 from hybridgen.sweeps.block import Ablation, Experiment
 from hybridgen.sweeps.match import Budget, Matched, match
-from hybridgen.sweeps.page import page_header, picture, rows_table, section, trial_rows, write_page
+from hybridgen.sweeps.page import folded, page_header, picture, rows_table, section, trial_rows, write_page
 from hybridgen.sweeps.session import Session
 from hybridgen.sweeps.study import REASON
 from hybridgen.sweeps.table import Table, as_csv, latex, make_table, markdown
@@ -75,22 +76,29 @@ def write_ablation(session: Session, ablation: Ablation, table: Table) -> Path:
         f"<dt>{escape(name)}</dt><dd>{escape(' '.join(texts) or 'as the experiment says')}</dd>"
         for name, texts in ablation.variants.items()
     )
-    cells = [
-        [str(r["trial"]), escape(str(r["params"].get("variant", ""))), escape(str(r["params"].get("seed", ""))),
-         escape(r["state"]), escape(r["reason"] or ""), f"<pre>{escape(r['replay'] or '')}</pre>"]
-        for r in rows
-    ]  # fmt: skip
     parts = [
         page_header(f"Ablation of {session.composed.name}", session.plan.name, "", run.info["command"]),
         section("Table", _html(table)),
         section("Variants", f"<dl>{what}</dl>"),
         section("Samples side by side, from the same seeds", _samples(session.folder, rows)),
-        section("Runs", rows_table(["trial", "variant", "seed", "state", "reason", "replay"], cells)),
+        section("Runs", _runs(rows)),
     ]
     write_page(run.report, f"ablation {session.plan.name}", parts)
     if not any(row["state"] == "running" for row in rows):
         run.finish()
     return run.report
+
+
+def _runs(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Every run with the command that repeats it; the reasons have a column where something failed."""
+    failures = any(row["reason"] for row in rows)
+    cells = []
+    for row in rows:
+        params = [escape(str(row["params"].get(name, ""))) for name in ("variant", "seed")]
+        why = [escape(row["reason"] or "")] if failures else []
+        cells.append([str(row["trial"]), *params, escape(row["state"]), *why, folded("replay", row["replay"])])
+    why = ["reason"] if failures else []
+    return rows_table(["trial", "variant", "seed", "state", *why, "command"], cells)
 
 
 def _html(table: Table) -> str:
@@ -117,4 +125,4 @@ def _samples(folder: Path, rows: list[dict[str, object]]) -> str:
         file = folder / TRIALS / f"{row['trial']:04d}" / "samples.png"
         if variant not in shown and file.exists():
             shown[variant] = f"<figure><figcaption>{escape(variant)}</figcaption>{picture(variant, file)}</figure>"
-    return f'<div class="curves">{"".join(shown.values())}</div>' if shown else ""
+    return f'<div class="sheets">{"".join(shown.values())}</div>' if shown else ""

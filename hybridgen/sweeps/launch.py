@@ -6,18 +6,35 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from hybridgen.sweeps.lease import OWNER
+from hybridgen.sweeps.live import shown
 from hybridgen.sweeps.study import Study
-from hybridgen.sweeps.view import Standing, in_words, panel, standing
+from hybridgen.sweeps.view import Standing, standing
 
 POLL = 0.5  # seconds between two looks
-SPOKEN = 30.0  # seconds between two lines where there is no terminal
 REPLACED = 3  # workers that may die for each that was asked for
 STOPPING = 60.0  # seconds that a worker has to write its checkpoint
+
+
+@runtime_checkable
+class Process(Protocol):
+    """A worker at work, by the names of `subprocess.Popen`."""
+
+    def poll(self) -> int | None:
+        """How it ended; None before."""
+
+    def send_signal(self, sig: int, /) -> None:
+        """Asks it to stop."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Until it has ended, or raises `TimeoutExpired`."""
+
+    def kill(self) -> None:
+        """Ends it without asking."""
 
 
 class Workers:
@@ -31,7 +48,7 @@ class Workers:
 
     def __init__(self, words: Sequence[str], count: int, folder: Path) -> None:
         self.words, self.count, self.folder = [*words], count, folder
-        self.alive: dict[int, subprocess.Popen[bytes]] = {}
+        self.alive: dict[int, Process] = {}
         self.deaths = 0
 
     def start(self, wanted: int) -> None:
@@ -42,7 +59,7 @@ class Workers:
 
     def busy(self, study: Study) -> int:
         """How many of them have a trial in work."""
-        pids = {process.pid for process in self.alive.values()}
+        pids = {process.pid for process in self.alive.values() if isinstance(process, subprocess.Popen)}
         here = socket.gethostname()
         owners = [t.user_attrs.get(OWNER, {}) for t in study.counted() if t.state.name == "RUNNING"]
         return sum(who.get("host") == here and who.get("pid") in pids for who in owners)
@@ -50,8 +67,9 @@ class Workers:
     def look(self) -> None:
         """Forget those that have ended; those that a signal ended, or an error of ours, count as deaths."""
         for slot, process in [*self.alive.items()]:
-            if process.poll() is not None:
-                self.deaths += process.returncode != 0
+            code = process.poll()
+            if code is not None:
+                self.deaths += code != 0
                 del self.alive[slot]
 
     def stop(self) -> None:
@@ -76,16 +94,24 @@ class Workers:
         """What a worker says."""
         return self.folder / f"worker-{slot}.log"
 
-    def _process(self, slot: int) -> "subprocess.Popen[bytes]":
-        package = str(Path(__file__).resolve().parents[2])
-        path = os.pathsep.join([package, os.environ.get("PYTHONPATH", "")])
-        environment = {**shares(slot, self.count), "PYTHONPATH": path}
+    def last_words(self) -> str:
+        """What the first of them said."""
+        return self.log(0).read_text(errors="replace")
+
+    def _process(self, slot: int) -> Process:
+        name, _, path = source_path().partition("=")
+        environment = {**shares(slot, self.count), name: path}
         command = [sys.executable, "-P", "-m", "hybridgen", *self.words]
         with self.log(slot).open("ab") as log:
             # a session of its own: Ctrl-C reaches it through us, once
             return subprocess.Popen(
                 command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
+
+
+def source_path() -> str:
+    """What a worker's environment needs to find this very package, installed or not."""
+    return f"PYTHONPATH={os.pathsep.join([str(Path(__file__).resolve().parents[2]), os.environ.get('PYTHONPATH', '')])}"
 
 
 def shares(slot: int, count: int) -> dict[str, str]:
@@ -118,7 +144,7 @@ def supervise(
         KeyboardInterrupt: the user stopped it; the workers have ended, and the trials in work are open again.
     """
     try:
-        with _shown(say) as show:
+        with shown(say) as show:
             while True:
                 lost = study.recover()
                 waiting = study.open_tickets(total or 0)
@@ -139,25 +165,3 @@ def supervise(
         workers.stop()
         study.recover()
         raise
-
-
-@contextmanager
-def _shown(say: Callable[[str], None]) -> Iterator[Callable[[Standing], None]]:
-    """Shows the standing live on a terminal, elsewhere as a line when something was done, or now and then."""
-    from rich.console import Console
-    from rich.live import Live
-
-    console = Console(file=sys.stderr)
-    last, spoke = -1, 0.0
-    if console.is_terminal:
-        with Live(console=console, refresh_per_second=2) as live:
-            yield lambda found: live.update(panel(found))
-        return
-
-    def line(found: Standing) -> None:
-        nonlocal last, spoke
-        if found.done != last or time.monotonic() - spoke > SPOKEN:
-            last, spoke = found.done, time.monotonic()
-            say(in_words(found).splitlines()[0])
-
-    yield line

@@ -1,7 +1,8 @@
 """Variants resized until they cost as much as the base: comparisons at equal budget.
 
 What may be resized is tried key by key, each by bisection (costs grow with each of them); what the first key leaves
-over, because widths are whole numbers, the next one makes up.
+over, because widths are whole numbers, the next one makes up. Parameters and products are counted; seconds are timed,
+by turns with the base's.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,9 +19,12 @@ from hybridgen.errors import UserError
 from hybridgen.evaluation.cost import macs
 from hybridgen.evaluation.timing import seconds
 from hybridgen.sweeps.block import Experiment
+from hybridgen.sweeps.pace import Stopwatch, pace
+from hybridgen.training.machine import choose
 
 Budget = Literal["params", "macs", "seconds"]
 WITHIN = 0.02  # of the base's budget
+UNSURE = 0.03  # of it: a 99.9 % interval of timings wider than this to both sides tells too little
 LARGEST = 32  # times a size may grow or shrink
 PICTURES = 32  # a batch when seconds are measured
 
@@ -33,18 +37,19 @@ class Matched:
     ratio: float
 
 
-def budget(composed: Composed, kind: Budget) -> float:
-    """What the experiment's model costs: parameters that stage 2 trains, multiply-accumulates or seconds a picture."""
-    data = assemble_data(composed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = assemble_model(composed, data.spec).eval().requires_grad_(False)
-    if kind == "params":
-        return float(sum(p.numel() for name, p in model.named_parameters() if not name.startswith("tokenizer.")))
-    trained = Trained(model, assemble_sampler(composed), composed.config, data.spec, Path(), {})
+def budget(composed: Composed, kind: Literal["params", "macs"]) -> float:
+    """What the experiment's model costs: parameters that stage 2 trains, or multiply-accumulates a picture."""
+    trained = _untrained(composed)
     if kind == "macs":
         return float(macs(lambda: trained.sample(count=1)))
-    return seconds(lambda: trained.sample(count=PICTURES), repeats=5).value / PICTURES
+    named = trained.model.named_parameters()
+    return float(sum(p.numel() for name, p in named if not name.startswith("tokenizer.")))
+
+
+def stopwatch(composed: Composed) -> Stopwatch:
+    """Draws a batch of pictures with random weights, each time it is asked."""
+    trained = _untrained(composed)
+    return lambda: seconds(lambda: trained.sample(count=PICTURES), repeats=1, warm_up=0).value
 
 
 def match(
@@ -53,13 +58,14 @@ def match(
     """Further overrides that bring a variant to the base's budget.
 
     Raises:
-        UserError: none of the keys brings it within 2 %.
+        UserError: none of the keys brings it within 2 %, or seconds vary too much to tell.
     """
-    goal = budget(experiment.compose(base), kind)
+    weigh = _scales(experiment.compose(base), kind)
 
     def ratio(overrides: Sequence[str]) -> float:
-        return budget(experiment.compose([*variant, *overrides]), kind) / goal
+        return weigh(experiment.compose([*variant, *overrides]))
 
+    enough = WITHIN / 2 if kind == "seconds" else 0.0  # what is timed is not worth splitting further
     best = Matched((), ratio(()))
     for key in keys:
         if abs(best.ratio - 1) <= WITHIN:
@@ -69,7 +75,8 @@ def match(
         if size is None:
             continue
         step = _step(composed, key)
-        found = _bisected(lambda value, key=key: ratio([*best.overrides, f"{key}={value}"]), size, step)  # type: ignore[misc]  # noqa: B023
+        tried = lambda value, key=key: ratio([*best.overrides, f"{key}={value}"])  # noqa: B023, E731
+        found = _bisected(tried, size, step, enough)
         if abs(found[1] - 1) < abs(best.ratio - 1):
             best = Matched((*best.overrides, f"{key}={found[0]}"), found[1])
     if abs(best.ratio - 1) > WITHIN:
@@ -79,6 +86,36 @@ def match(
             f"  resized were {', '.join(keys)}; name others in ablate.resize"
         )
     return best
+
+
+def _scales(base: Composed, kind: Budget) -> Callable[[Composed], float]:
+    """What gives an experiment's budget in units of the base's."""
+    if kind != "seconds":
+        goal = budget(base, kind)
+        return lambda composed: budget(composed, kind) / goal
+    reference = stopwatch(base)
+
+    def timed(composed: Composed) -> float:
+        found = pace(stopwatch(composed), reference, WITHIN)
+        undecided = found.low <= 1 + WITHIN and found.high >= 1 - WITHIN
+        if undecided and (found.high - found.low) / 2 > UNSURE:
+            raise UserError(
+                f"--match seconds: timings vary too much here, {found.low:.2f} to {found.high:.2f} of the base's\n"
+                "  stop what else runs on this machine, or take --match macs"
+            )
+        return found.ratio
+
+    return timed
+
+
+def _untrained(composed: Composed) -> Trained:
+    """The experiment's model with random weights, on its device."""
+    data = assemble_data(composed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = assemble_model(composed, data.spec).eval().requires_grad_(False)
+    model.to(choose(composed.config["device"], "fp32").device)
+    return Trained(model, assemble_sampler(composed), composed.config, data.spec, Path(), {})
 
 
 def _size(composed: Composed, key: str) -> int | float | None:
@@ -99,8 +136,13 @@ def _step(composed: Composed, key: str) -> int | float:
     return 2 * heads if isinstance(heads, int) else 1
 
 
-def _bisected(ratio: Callable[[int | float], float], size: int | float, step: int | float) -> tuple[int | float, float]:
-    """The multiple of `step` whose ratio is nearest to 1, and that ratio; `ratio` grows with the value."""
+def _bisected(
+    ratio: Callable[[int | float], float], size: int | float, step: int | float, enough: float = 0.0
+) -> tuple[int | float, float]:
+    """The multiple of `step` whose ratio is nearest to 1, and that ratio; `ratio` grows with the value.
+
+    The first one within `enough` of 1 will do.
+    """
     low, high = max(1, round(size / LARGEST / step)), max(2, round(size * LARGEST / step))
     tried: dict[int, float] = {}
 
@@ -112,6 +154,8 @@ def _bisected(ratio: Callable[[int | float], float], size: int | float, step: in
     at(max(1, round(size / step)))
     while high - low > 1:
         middle = _between(low, high, tried)
+        if abs(at(middle) - 1) <= enough:
+            return middle * step, at(middle)
         if at(middle) < 1:
             low = middle
         else:

@@ -11,10 +11,11 @@ from hybridgen.evaluation.protocol import sentence
 from hybridgen.files import write_atomic
 from hybridgen.report.html import PAGE, number
 from hybridgen.runs import TRIALS, Run
-from hybridgen.sweeps.plots import draw_plots
+from hybridgen.sweeps.parallel import ARROWS
+from hybridgen.sweeps.plots import WIDE, Plot, draw_plots
 from hybridgen.sweeps.session import Session
 from hybridgen.sweeps.study import REASON, Study
-from hybridgen.sweeps.view import Standing, in_words
+from hybridgen.sweeps.view import Standing
 
 SHOWN = 6  # trials whose samples are shown
 
@@ -25,14 +26,14 @@ def write_study(session: Session, found: Standing) -> Path:
     rows = trial_rows(study, session.folder)
     write_atomic(run.path / "trials.json", json.dumps(rows, indent=1) + "\n")
     plots = draw_plots(study, run.path)
-    objectives = ", ".join(f"{name} ({way})" for name, way in study.plan.directions.items())
+    objectives = ", ".join(name + ARROWS[way] for name, way in study.plan.directions.items())
     how = f"{study.plan.options.sampler}, {objectives}" if session.figures == (*study.plan.directions,) else ""
     parts = [
         page_header(f"Sweep of {session.composed.name}", study.plan.name, how, run.info["command"]),
-        section("How it stands", f"<pre>{escape(in_words(found))}</pre>"),
-        *(section(title, picture(title, file)) for title, file in plots.items()),
+        section("How it stands", _standing(found)),
+        section("Plots", _plots(plots)),
         _best_samples(session.folder, found),
-        section("Trials", _trials(rows, [*study.plan.directions])),
+        section("Trials", _trials(rows, [*study.plan.directions], found)),
         section("How it was measured", _protocols(session.folder, rows, [*study.plan.directions])),
     ]
     write_page(run.report, f"sweep {study.plan.name}", parts)
@@ -95,15 +96,44 @@ def rows_table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: int 
     return f"<div class=wide><table class=figures><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
-def _trials(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
+def _standing(found: Standing) -> str:
+    """Counts, what runs, and why what failed did."""
+    counts = {"complete": found.complete, "pruned": found.pruned, "failed": found.failed, "waiting": found.waiting}
+    told = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    lines = [f"running: {text}" for text in found.running]
+    lines += [f"failed, {count} of them: {reason}" for reason, count in found.reasons.items()]
+    if found.lost:
+        lines.append(f"{found.lost} begun again, whose worker was gone")
+    listed = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return f"<p>{found.done} of {found.total} trials done: {told}.</p>" + (f"<ul>{listed}</ul>" if listed else "")
+
+
+def _plots(plots: Mapping[Plot, str]) -> str:
+    """The drawings, the wide ones over the whole page."""
+    shown = ""
+    for plot, svg in plots.items():
+        kind = " class=whole" if plot.size == WIDE else ""
+        shown += f"<figure{kind}><figcaption>{escape(plot.title)}</figcaption>{svg}</figure>"
+    return f"<div class=curves>{shown}</div>" if shown else ""
+
+
+def _trials(rows: Sequence[Mapping[str, Any]], names: Sequence[str], found: Standing) -> str:
+    """Every trial; the best are in bold, and the reasons have a column where something failed."""
     params = [*dict.fromkeys(name for row in rows for name in row["params"])]
+    best = {row["trial"] for row in found.best}
+    failures = any(row["reason"] for row in rows)
     cells = []
     for row in rows:
         values = [number(row["values"][name]) if name in row["values"] else "" for name in names]
         shown = [escape(_short(row["params"].get(name, ""))) for name in params]
-        replay = _folded("replay", row["replay"])
-        cells.append([str(row["trial"]), *values, *shown, escape(row["state"]), escape(row["reason"] or ""), replay])
-    return rows_table(["trial", *map(escape, names), *map(escape, params), "state", "reason", ""], cells, len(names))
+        name = f"<b>{row['trial']}</b>" if row["trial"] in best else str(row["trial"])
+        why = [escape(row["reason"] or "")] if failures else []
+        cells.append([name, *values, *shown, escape(row["state"]), *why, folded("replay", row["replay"])])
+    why = ["reason"] if failures else []
+    head = ["trial", *map(escape, names), *map(_breakable, params), "state", *why, "command"]
+    front = "on the front" if len(best) > 1 else "the best"
+    said = f"<p>Bold: {front}. A command repeats its trial: on a CPU to the last bit, seconds apart.</p>"
+    return (said if best else "") + rows_table(head, cells, len(names) + len(params))
 
 
 def _best_samples(folder: Path, found: Standing) -> str:
@@ -113,7 +143,8 @@ def _best_samples(folder: Path, found: Standing) -> str:
         if file.exists():
             said = ", ".join(f"{name} {number(value)}" for name, value in row["values"].items())
             title = f"Trial {row['trial']}: {said}"
-            parts.append(f"<h3>{escape(title)}</h3>{picture(title, file)}")
+            at = " ".join(f"{name}={_short(value)}" for name, value in row["params"].items())
+            parts.append(f"<h3>{escape(title)} <small>{escape(at)}</small></h3>{picture(title, file)}")
     return section("Samples of the best, from the same seeds", "".join(parts))
 
 
@@ -135,5 +166,11 @@ def _short(value: Any) -> str:
     return number(value) if isinstance(value, float) else str(value)
 
 
-def _folded(title: str, text: str | None) -> str:
+def _breakable(key: str) -> str:
+    """A dotted key that may be broken at its dots."""
+    return escape(key).replace(".", ".<wbr>")
+
+
+def folded(title: str, text: str | None) -> str:
+    """A text behind its title; nothing where there is none."""
     return f"<details><summary>{escape(title)}</summary><pre>{escape(text)}</pre></details>" if text else ""

@@ -61,7 +61,9 @@ def plan_ablation(composed: Composed, ablation: Ablation, seeds: int) -> Plan:
     space = Space(dimensions, {"variant": {name: texts for name, texts in ablation.variants.items()}})
     tickets: list[Params] = [{"seed": number, "variant": name} for number in numbers for name in ablation.variants]
     name = _name(composed, space, ["ablate"])
-    return Plan(name, space, {"seconds_per_picture": "minimize"}, SweepOptions(sampler="grid"), (), tickets)
+    return Plan(
+        name, space, {"seconds_per_picture": "minimize"}, SweepOptions(sampler="grid"), (), tickets, ranked=False
+    )
 
 
 def _name(composed: Composed, space: Space, more: Sequence[Any]) -> str:
@@ -97,7 +99,7 @@ class Outlook:
         exact: whether it is known which; otherwise the counts are upper bounds.
         tokenizers, generators: what they need, by hash.
         keys: swept keys by what they retrain.
-        samples: trials by the sampler they draw with, as JSON, each with an experiment that does.
+        samples: trials by generator and sampler, as JSON, each with an experiment that draws so.
     """
 
     trials: int
@@ -159,7 +161,7 @@ class Foresight:
             outlook.generators[generator] = Needed(generator, composed, run.path if run else None)
         outlook.tokenizers[tokenizer].uses += 1
         outlook.generators[generator].uses += 1
-        drawn = json.dumps([composed.config["sampler"], composed.config["metrics"]], sort_keys=True)
+        drawn = json.dumps([generator, composed.config["sampler"], composed.config["metrics"]], sort_keys=True)
         count, first = outlook.samples.get(drawn, (0, composed))
         outlook.samples[drawn] = count + 1, first
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from hybridgen.sweeps.work import work
 from hybridgen.tracking import Mirror, start_mirror
 
 Say = Callable[[str], None]
+Launch = Callable[[Sequence[str], int, Path], Workers]
 OPEN = ("WAITING", "RUNNING")
 
 
@@ -107,8 +108,10 @@ class Session:
         study.open_tickets(self.trials or 0)
         return work(study, runner, late, unbounded=self.trials is None)
 
-    def go(self, words: list[str], workers: int, say: Say, until: float | None) -> tuple[Standing, Mirror]:
-        """Runs the study with processes started by `words`; how it stands then.
+    def go(
+        self, words: list[str], workers: int, say: Say, until: float | None, launch: Launch = Workers
+    ) -> tuple[Standing, Mirror]:
+        """Runs the study with workers started by `words`; how it stands then.
 
         Raises:
             UserError: the workers died before the work was done.
@@ -118,7 +121,7 @@ class Session:
         run = Run.at(self.folder, self.composed.config, self.composed.delta, **self.facts())
         run.resume()
         mirror = start_mirror(run, assemble_settings(self.composed, "tracking"))
-        crew = Workers([*words, *(["--until", str(until)] if until is not None else [])], workers, self.folder)
+        crew = launch([*words, *(["--until", str(until)] if until is not None else [])], workers, self.folder)
         try:
             found = supervise(study, crew, self.trials, say, until)
         except BaseException as error:
@@ -126,7 +129,7 @@ class Session:
             raise
         if crew.worn_out and found.waiting:
             run.finish("failed")
-            last = crew.log(0).read_text(errors="replace").strip().splitlines()[-3:]
+            last = crew.last_words().strip().splitlines()[-3:]
             raise UserError("\n  ".join([f"the workers ended before the work was done; see {crew.log(0)}", *last]))
         return found, mirror
 

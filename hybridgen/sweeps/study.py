@@ -38,6 +38,7 @@ class Plan:
         options: how the space is searched.
         steps: at which a pruner looks.
         tickets: parameters of each trial, where they are known beforehand.
+        ranked: whether the directions say which trial is best; in an ablation they do not.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Plan:
     options: SweepOptions
     steps: Sequence[int] = ()
     tickets: Sequence[Params] | None = None
+    ranked: bool = True
 
 
 class Study:

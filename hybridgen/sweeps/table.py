@@ -64,9 +64,9 @@ def _compare(table: Table, figures: Mapping[str, Mapping[int, Mapping[str, float
     base: BySeed = columns.get(table.base, {})
     compared = compare(base, {variant: column for variant, column in columns.items() if variant != table.base})
     means = {v: row[name].mean.value for v, row in table.rows.items() if not math.isnan(row[name].mean.value)}
-    best = (min if way == "min" else max)(means, key=lambda v: means[v]) if means and way else None
+    best = (min if way == "min" else max)(means.values()) if means and way else None
     for variant, row in table.rows.items():
-        row[name] = Cell(row[name].mean, variant == best, compared.get(variant))
+        row[name] = Cell(row[name].mean, best is not None and means.get(variant) == best, compared.get(variant))
 
 
 def markdown(table: Table) -> str:

@@ -1,4 +1,4 @@
-"""How a study stands: counts, the best so far, time left; once, or live."""
+"""How a study stands: counts, what runs, the best so far, time left."""
 
 import statistics
 import time
@@ -12,7 +12,6 @@ from hybridgen.sweeps.study import REASON, STOPPED, TICKET, Study
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
-    from rich.console import RenderableType
 
 
 @dataclass
@@ -36,6 +35,11 @@ class Standing:
         """Tickets that need nothing more."""
         return self.complete + self.pruned + self.failed
 
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to do."""
+        return not self.waiting and not self.running
+
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return {**asdict(self), "done": self.done}
@@ -49,7 +53,7 @@ def standing(study: Study, total: int) -> Standing:
     for trial in counted:
         _count(found, trial)
     found.waiting = found.total - found.done - len(found.running)
-    found.best = best(study)
+    found.best = best(study) if study.plan.ranked else []
     took = [t.duration.total_seconds() for t in counted if t.state.name == "COMPLETE" and t.duration is not None]
     if took and found.waiting + len(found.running):
         at_once = max(1, len(found.running))
@@ -99,20 +103,14 @@ def in_words(found: Standing) -> str:
     lines += [f"  running  {text}" for text in found.running]
     lines += [f"  failed   {count} x {reason}" for reason, count in found.reasons.items()]
     front = "best   " if len(found.best) == 1 else "front  "
-    for row in found.best[:12]:
-        values = ", ".join(f"{name} {number(value)}" for name, value in row["values"].items())
-        lines.append(f"  {front}  trial {row['trial']}: {values}  at  {_plain(row['params'])}")
+    lines += [f"  {front}  {row_in_words(row)}" for row in found.best[:12]]
     return "\n".join(lines)
 
 
-def panel(found: Standing) -> "RenderableType":
-    """The standing for a live view."""
-    from rich.console import Group
-    from rich.progress_bar import ProgressBar
-    from rich.text import Text
-
-    bar = ProgressBar(total=max(1, found.total), completed=found.done, width=50)
-    return Group(bar, Text(in_words(found), no_wrap=True, overflow="ellipsis"))
+def row_in_words(row: Mapping[str, Any]) -> str:
+    """One of the best."""
+    values = ", ".join(f"{name} {number(value)}" for name, value in row["values"].items())
+    return f"trial {row['trial']}: {values}  at  {_plain(row['params'])}"
 
 
 def _plain(params: Mapping[str, Any]) -> str:

@@ -1,11 +1,13 @@
 """Ctrl-C between steps: the first asks for a clean stop, the second stops at once."""
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+CLUSTERS = (signal.SIGTERM, signal.SIGUSR2)  # what a cluster sends to end a job, and some time before that
 
 
 class Wish:
@@ -32,6 +34,22 @@ def watched() -> Iterator[Wish]:
     wish.listen()
     try:
         yield wish
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def as_ctrl_c() -> Iterator[None]:
+    """Inside this block the signals that end a cluster's jobs act as Ctrl-C does, wherever the process then is."""
+    if threading.current_thread() is not threading.main_thread():  # only that one may say so
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in CLUSTERS}
+    for number in CLUSTERS:
+        signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -41,6 +41,7 @@ def test_it_agrees_with_training(evaluate, tiny_runs):
         assert now[name] == then[name]
 
 
+@pytest.mark.slow
 def test_sampler_settings_change_the_protocol(evaluate):
     _, out, _ = evaluate("sampler.head_steps=1", "sampler.solver=heun", "metrics.seed=5", "--json")
     protocol = json.loads(out)["accuracy"]["protocol"]
@@ -71,6 +72,7 @@ def test_refused_before_anything_is_drawn(evaluate, tmp_path, override, hint):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_weights_file(tiny_runs, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     file = only(tiny_runs / "tiny") / "model.safetensors"

@@ -21,6 +21,7 @@ def test_a_failure_is_noted(stopped):
     assert Run.open("tiny").status == "failed"
 
 
+@pytest.mark.slow
 def test_a_run_that_is_being_trained(stopped, capsys):
     """Whoever holds it is named; its status stays as it was."""
     _, run = stopped("tokenizer", 2, interrupt)

@@ -99,6 +99,7 @@ def test_all_classes_in_turn(sample):
     assert [read_provenance(Path(file))["label"] for file in json.loads(out)[:-1]] == [2, 4, 2]
 
 
+@pytest.mark.slow
 def test_a_file_serves_as_well_as_a_run(sample, tiny_runs):
     file = only(tiny_runs / "tiny") / "model.safetensors"
     assert sample("--count", "1", "--out", "a", model=str(file))[0] == 0

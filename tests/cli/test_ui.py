@@ -1,8 +1,7 @@
-"""`hybridgen ui`: what it refuses, and the page that it opens."""
+"""`hybridgen ui`: what it refuses, and the server that it starts; tests/browser looks at the pages."""
 
 import json
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,7 +15,7 @@ import pytest
 from hybridgen.cli import main
 from hybridgen.errors import UserError
 from hybridgen.mirror import mirror
-from hybridgen.mlflow_server import free_port, runs_page
+from hybridgen.mlflow_server import TABLE, free_port, runs_page
 from hybridgen.runs import Run
 from hybridgen.tracking import store_uri
 
@@ -44,10 +43,10 @@ def server():
 
 
 def test_the_link_leads_to_the_table_of_runs(server, capsys):
-    assert runs_page(server, "demo") == f"{server}/#/experiments/7/runs"
+    assert runs_page(server, "demo") == f"{server}/#/experiments/7{TABLE}"
     assert runs_page(server, "unknown") == f"{server}/#/experiments"
     assert main(["ui", "demo", "--uri", server + "/"]) == 0
-    assert capsys.readouterr().out == f"{server}/#/experiments/7/runs\n"
+    assert capsys.readouterr().out == f"{server}/#/experiments/7{TABLE}\n"
 
 
 def test_a_server_that_is_down_is_one_clear_error(capsys):
@@ -88,8 +87,8 @@ def test_what_cannot_be_shown_is_said(tmp_path, capsys, arguments, says):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-def test_the_page_shows_the_runs(tmp_path, root):
-    """The whole of it: server, link, the run in a browser's page, and nothing left after Ctrl-C."""
+def test_the_link_is_printed_and_nothing_is_left(tmp_path, root):
+    """Server, link, and nothing left after Ctrl-C."""
     run = Run.create(tmp_path, "demo", {"seed": 0}, {})
     run.log(1, {"loss": 1.0}, "generator")
     run.finish()
@@ -98,8 +97,6 @@ def test_the_page_shows_the_runs(tmp_path, root):
     with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             link = re.search(r"http://127\.0\.0\.1:\d+/#/experiments/\d+/runs", process.stdout.readline()).group()
-            if browser := shutil.which("chromium"):
-                assert run.name in page(browser, link, tmp_path)
         finally:
             process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=30)
@@ -108,11 +105,3 @@ def test_the_page_shows_the_runs(tmp_path, root):
     assert "stopped" in said
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(link.partition("#")[0], timeout=2)
-
-
-def page(browser, link, folder):
-    """The page as the browser has built it."""
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-    options += ["--disable-component-update", "--disable-sync", f"--user-data-dir={folder / 'profile'}"]
-    command = [browser, *options, "--virtual-time-budget=20000", "--dump-dom", link]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120).stdout

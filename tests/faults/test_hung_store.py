@@ -60,5 +60,5 @@ def delivered(run, root):
     for stage in ("tokenizer", "generator"):
         logged = [(line["step"], line["values"]["train/loss"]) for line in run.metrics()
                   if line["stage"] == stage and "train/loss" in line["values"]]  # fmt: skip
-        sent = client.get_metric_history(found[f"{run.name} {stage}"], "train/loss")
+        sent = client.get_metric_history(found[f"{stage} {run.name}"], "train/loss")
         assert [(point.step, point.value) for point in sent] == logged

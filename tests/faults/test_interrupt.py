@@ -9,7 +9,8 @@ from tiny_run import TINY, curves, differing, ended, interrupt, only, start, wai
 from hybridgen.cli import main
 
 
-@pytest.mark.parametrize(("stage", "step"), [pytest.param("tokenizer", 5, marks=pytest.mark.slow), ("generator", 6)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("stage", "step"), [("tokenizer", 5), ("generator", 6)])
 def test_ctrl_c_and_resume_equals_unbroken(stopped, tiny_runs, tmp_path, capsys, stage, step):
     code, run = stopped(stage, step, interrupt)
     assert code == 130
@@ -26,6 +27,7 @@ def test_ctrl_c_and_resume_equals_unbroken(stopped, tiny_runs, tmp_path, capsys,
     assert shown["accuracy"]["value"] == json.loads((whole / "summary.json").read_text())["accuracy"]["value"]
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_stops_at_once(stopped, capsys):
     def twice():
         interrupt()

@@ -121,4 +121,4 @@ def stored(uri):
 
 def points(uri, run):
     found = {each.info.run_name: each.info.run_id for each in stored(uri)}
-    return [(m.step, m.value) for m in connect(uri).get_metric_history(found[f"{run.name} generator"], "loss")]
+    return [(m.step, m.value) for m in connect(uri).get_metric_history(found[f"generator {run.name}"], "loss")]

@@ -9,7 +9,7 @@ from hybridgen.laws.cards import LAWS, checkpoint_gives_the_model_back, judge, o
 from hybridgen.laws.toy import data
 from hybridgen.registry import Registry
 from hybridgen.signature import read
-from tests.laws.tiny import TINY, build, cards, composed_model
+from tests.laws.tiny import SLOW, TINY, build, cards, composed_model
 
 REGISTRY = Registry()
 EVERY = [(slot, name) for slot in REGISTRY.slots() for name in REGISTRY.names(slot)]
@@ -44,7 +44,13 @@ def test_every_slot_with_laws_has_tiny_options():
         assert set(TINY[slot]) == set(REGISTRY.names(slot)), "one line in tests/laws/tiny.py a card"
 
 
-HEADS = [(slot, *card) for slot in ("code_head", "residual_head", "solver") for card in cards(slot)]
+HEADS = [
+    pytest.param(
+        slot, card, options, marks=SLOW if slot == "residual_head" else ()
+    )  # tests/laws/test_heads.py is quicker
+    for slot in ("code_head", "residual_head", "solver")
+    for card, options in cards(slot)
+]
 
 
 @pytest.mark.parametrize(("slot", "card", "options"), HEADS, ids=lambda value: str(value)[:14])

@@ -11,6 +11,7 @@ from hybridgen.heads.diffusion import DiffusionHead
 from hybridgen.heads.flow import FlowHead
 from hybridgen.heads.grid_diffusion import GridDiffusionHead
 from hybridgen.heads.grid_flow import GridFlowHead
+from hybridgen.heads.regression import RegressionHead
 from hybridgen.laws.heads import CODE_LAWS, RESIDUAL_LAWS, draws_known_moments, stirred
 from hybridgen.nn.draws import Draws, keyed
 from hybridgen.types import Condition, TokenSpec
@@ -33,6 +34,8 @@ RESIDUAL = {
     "grid flow vp": (GridFlowHead, {**GRID, **EPS, "curve": "vp", "span": (1e-3, 1.0)}),
     "grid diffusion patches": (GridDiffusionHead, {**GRID, "patch": 2, "guided_channels": 2, "mlp_ratio": 2.0}),
     "grid diffusion": (GridDiffusionHead, GRID),
+    "regression": (RegressionHead, TOKEN),
+    "regression unscaled": (RegressionHead, {**TOKEN, "normalise": "none"}),
 }
 
 
@@ -114,6 +117,29 @@ def test_trained_heads_draw_known_moments(kind, options, solver, steps):
     torch.manual_seed(0)
     small = tokens(grid=(4,), channels=2)
     draws_known_moments(kind(small, WIDTH, **options), small, WIDTH, solver, steps)
+
+
+def test_regression_draws_the_mean_and_no_spread():
+    """Of two equally likely values it draws the middle, whatever the noise; its loss is what they leave: 1."""
+    torch.manual_seed(0)
+    head = RegressionHead(tokens(channels=2), WIDTH, **TOKEN)
+    told = torch.randn(2, WIDTH, generator=keyed("told"))
+    centre = torch.tensor([[4.0, -1.0], [-2.0, 7.0]])
+    sign = torch.randn(2, 300, 2, generator=keyed("sign")).sign()
+    sign = torch.cat([sign, -sign], 1)  # as often above as below
+    target, hidden = centre[:, None] + 3 * sign, told[:, None]
+    optimiser = torch.optim.Adam(head.parameters(), 1e-2)
+    for step in range(100):
+        optimiser.zero_grad()
+        loss = head.loss(target, hidden, (600,), Draws(step)).mean()
+        loss.backward()
+        optimiser.step()
+    assert loss.item() == pytest.approx(9.0, rel=1e-2)
+    with torch.no_grad():
+        draws = [head.draw(hidden, (6,), torch.zeros(2, 0, 6, 2), solver, 5) for solver in (DDPM(), Heun())]
+    assert torch.equal(*draws)
+    torch.testing.assert_close(draws[0], centre[:, None].expand(2, 6, 2), rtol=0, atol=0.1)
+    assert head.noise_shape(6, DDPM(), 5) == (0, 6, 2)
 
 
 def test_first_loss_of_flow_is_two():

@@ -21,7 +21,7 @@ from hybridgen.nn.positions import put, repeat_rows, take
 from hybridgen.samplers.sampler import Sampler
 from hybridgen.samplers.schedules import guide
 from hybridgen.types import Due
-from tests.laws.tiny import model
+from tests.laws.tiny import SLOW, model
 
 GUIDED = Sampler(guidance=(1.5, 2.0), head_guidance=2.5, head_steps=2)
 SETS = Sampler(sets=3, guidance=2.0, ramp="linear", head_steps=2, top_k=7, top_p=0.95)
@@ -37,6 +37,7 @@ MODELS = {
     "hybrid, video": ([], GUIDED, 3),
     "hybrid, diffusion": (["residual_head=diffusion", "draws=2"], Sampler(solver=DDPM(), head_steps=3), 2),
     "hybrid, grid flow": (["residual_head=grid_flow"], GUIDED, 2),
+    "hybrid, regression": (["residual_head=regression"], GUIDED, 2),
     "residual of drawn codes": (["residual_from=sampled"], GUIDED, 2),
     "residual of likely codes": (["residual_from=argmax", "conditioner=none"], PLAIN, 2),
     "residual everywhere": (["residual_at=all", "join=add"], GUIDED, 2),
@@ -77,7 +78,11 @@ MODELS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("overrides", "sampler", "dims"), MODELS.values(), ids=MODELS.keys())
+FAST = ("hybrid", "hybrid, diffusion", "codes", "all at once, flow", "continuous, in random sets")
+CASES = [pytest.param(*case, id=name, marks=() if name in FAST else SLOW) for name, case in MODELS.items()]
+
+
+@pytest.mark.parametrize(("overrides", "sampler", "dims"), CASES)
 def test_laws(overrides, sampler, dims):
     made, x = model(*overrides, dims=dims), examples(data(dims), 4)
     for law in MODEL_LAWS:
@@ -131,6 +136,7 @@ def test_laws_of_a_backbone_that_revisits():
         law(made, BY_CONFIDENCE, examples(data(2), 4))
 
 
+@pytest.mark.slow
 def test_laws_of_the_revisiting_backbone_itself():
     torch.manual_seed(0)
     for law in BACKBONE_LAWS:

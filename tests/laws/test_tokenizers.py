@@ -19,7 +19,7 @@ from hybridgen.nn.positions import to_sequence
 from hybridgen.nn.resize import shrink
 from hybridgen.registry import Registry
 from hybridgen.tokenizers.canvas import replay
-from tests.laws.tiny import ONE_SCALE, PYRAMID, SHALLOW, build, cards
+from tests.laws.tiny import ONE_SCALE, PYRAMID, SHALLOW, SLOW, build, cards
 
 MORE = [
     ("pyramid", [*PYRAMID, "phi=blend"]),
@@ -42,7 +42,12 @@ def served(card):
     return Registry().card("tokenizer", card, Place("test")).dims
 
 
-CASES = [(card, options, n) for card, options in [*cards("tokenizer"), *MORE] for n in served(card)]
+PARTS = ("continuous", "discrete", "hybrid", "patch", "pyramid")  # the other cards are presets of these
+CASES = [
+    pytest.param(card, options, n, marks=() if n == 2 and card in PARTS else SLOW)  # pictures with the fast tests
+    for card, options in [*cards("tokenizer"), *MORE]
+    for n in served(card)
+]
 
 
 @pytest.mark.parametrize(("card", "options", "dims"), CASES, ids=lambda value: str(value)[-12:])

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+import pytest
 import torch
 
 from hybridgen.assemble import assemble_model, assemble_part
@@ -56,6 +57,7 @@ TINY = {
         "grid_diffusion_dit": GRID_NET,
         "grid_flow": GRID_NET,
         "grid_flow_sit": GRID_NET,
+        "regression": TOKEN_NET,
     }
     | {f"diffusion_mar_{size}": TOKEN_NET for size in "bhl"},
     "solver": {"ddim": [], "ddpm": [], "dopri5": [], "dpm++": [], "euler": [], "heun": [], "sde": []},
@@ -68,6 +70,9 @@ STANDARD = {
     "code_head": "categorical",
     "residual_head": "flow",
 }
+
+SLOW = pytest.mark.slow
+DIMS = [pytest.param(1, marks=SLOW), 2, pytest.param(3, marks=SLOW)]  # pictures with the fast tests
 
 
 def path_of(slot: str) -> str:

@@ -78,6 +78,7 @@ def expected(request):
     return case, logits(case, built(case))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", dict.fromkeys(option for _, option in OPTIONS))
 def test_switching_an_option_is_seen(expected, option):
     case, before = expected
@@ -97,6 +98,7 @@ def test_mixtures_are_seen():
         assert (gumbel_mixture(values, gumbel, temperature, gain) - before).abs().max() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "setting", "step"),
     [("var", "ramp=constant", 1), ("var", "top_k=0", 0), ("var", "top_p=1.0", 0), ("hart_t2i", "top_k=600", 7),

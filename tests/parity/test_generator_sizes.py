@@ -19,6 +19,7 @@ def parameters(module):
     return sum(parameter.numel() for parameter in module.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GENERATORS)
 def test_parameters(name):
     """All but the tokenizer's, as the official code counts."""

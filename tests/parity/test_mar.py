@@ -184,6 +184,7 @@ SWITCHED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("override", "key"), SWITCHED.items())
 def test_switching_an_option_is_seen(case, override, key):
     other = imported(case, override)

@@ -91,6 +91,7 @@ def test_temperature():
         check_step(case, head, 500, 0.95, None, solver)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("override", "check"),
     [
@@ -145,6 +146,7 @@ def flow_loss(curve, prediction, weight):
     return check
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("override", "check"),
     [

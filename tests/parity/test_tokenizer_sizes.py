@@ -120,7 +120,8 @@ def test_counts_of_the_halves():
 )
 def test_published_layouts_are_known(file, family, reasons):
     """What lies in a release beside the tokenizer is left out, each with its reason."""
-    (found,) = unwrap(read(locate(str(reference_folder() / "checkpoints" / file))))
+    (path,) = locate(str(reference_folder() / "checkpoints" / file))
+    (found,) = unwrap(read(path))
     keys, named = recognise(found.tensors)
     mapped = keys.apply(named)
     assert keys.family == family

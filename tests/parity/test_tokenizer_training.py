@@ -8,6 +8,7 @@ from tests.parity.reference import Case
 from tests.parity.tokenizer_cases import tokenizer_of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["var_vqvae", "hart_tokenizer", "mar_vae", "llamagen_vq"])
 def test_an_imported_tokenizer_learns(name):
     case = Case(name)

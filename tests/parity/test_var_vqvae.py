@@ -105,6 +105,7 @@ def compare(case, other):
     test_training(case, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", MUTATIONS)
 def test_each_option_matters(option):
     """Another value: weights that do not fit, or numbers that are not the official ones."""

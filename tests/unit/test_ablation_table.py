@@ -108,3 +108,9 @@ def test_one_seed_says_so():
     text = markdown(table)
     assert "±" not in text.splitlines()[2]
     assert "nothing can be told from one run" in text
+
+
+def test_equals_share_the_first_place():
+    table = make_table({v: {0: {"accuracy": 0.5}} for v in ("base", "other")}, ["accuracy"], "base")
+    assert [row["accuracy"].best for row in table.rows.values()] == [True, True]
+    assert not make_table({"base": {}}, ["accuracy"], "base").rows["base"]["accuracy"].best

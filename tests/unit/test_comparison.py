@@ -95,8 +95,8 @@ def test_changing_any_field_marks_the_figure(make, kind, path):
 @pytest.mark.parametrize("kind", PROTOCOLS)
 def test_a_field_more_or_less_marks_the_figure(kind):
     more = {**PROTOCOLS[kind], "cropped": None}
-    assert protocol_differences(PROTOCOLS[kind], more) == ("cropped: None instead of -",)
-    assert protocol_differences(more, PROTOCOLS[kind]) == ("cropped: - instead of None",)
+    assert protocol_differences(PROTOCOLS[kind], more) == ("cropped: null instead of -",)
+    assert protocol_differences(more, PROTOCOLS[kind]) == ("cropped: - instead of null",)
 
 
 @pytest.mark.parametrize("kind", PROTOCOLS)

@@ -9,7 +9,10 @@ from hybridgen.composing.yaml_text import Place, read_file, read_value, write
 from hybridgen.config import compose, from_dict
 from hybridgen.errors import UserError, UserErrors
 
-EXPERIMENTS = ["base", *experiment_names()]
+EXPERIMENTS = [
+    pytest.param(name, marks=pytest.mark.slow if name.startswith("published/") else [])
+    for name in ["base", *experiment_names()]
+]
 
 
 @pytest.fixture

@@ -58,6 +58,7 @@ def test_real_pictures_score_as_real(figures):
         assert "FID" not in figure.protocol["metric"]
 
 
+@pytest.mark.slow
 def test_ruined_pictures_score_worse(figures, held_out):
     pixels, labels = held_out
     noise = torch.randint(0, 60, pixels.shape, generator=torch.Generator().manual_seed(0))

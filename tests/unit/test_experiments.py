@@ -12,6 +12,7 @@ from hybridgen.nn.draws import Draws
 PUBLISHED = [name for name in experiment_names() if name.startswith("published/")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted({*experiment_names()} - {*PUBLISHED}))
 def test_an_experiment_learns(name, tmp_path):
     for kind in ("one", "two"):
@@ -40,6 +41,7 @@ def test_an_experiment_learns(name, tmp_path):
         assert any(not torch.equal(a, b) for a, b in zip(before, part.parameters(), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_published_model_builds(name):
     """Without memory for its weights."""

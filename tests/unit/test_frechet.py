@@ -102,6 +102,7 @@ def test_floor_and_interval():
     assert shifted["frechet"].low > measured["frechet"].high
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["fashion28", "emoji32"])
 def test_the_judge_separates(name):
     """Noise and blur on real pictures raise the distance, more of it raises it more."""

@@ -144,6 +144,7 @@ def test_more_in_a_batch_than_there_are():
         train_judge(Stripes(), "stripes", "", JudgeTraining(epochs=1, batch=1000))
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path, capsys):
     """`hybridgen judge` writes a file that is then found, and says both accuracies."""
     out = tmp_path / "mine.safetensors"

@@ -1,16 +1,23 @@
 """Variants are resized to the base's budget within 2 %, or refused by name."""
 
+import math
+import random
+from functools import cache
+
 import pytest
 from tiny_run import TINY
 
 from hybridgen.errors import UserError
+from hybridgen.sweeps import match as matching
 from hybridgen.sweeps.block import Experiment
 from hybridgen.sweeps.match import _bisected, budget, match
+from hybridgen.sweeps.pace import MOST, pace
 
 TINY_ONE = Experiment(str(TINY))
 KEYS = ("model.residual_head.mlp_width", "model.backbone.width", "model.backbone.mlp_ratio")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["params", "macs"])
 def test_codes_alone_at_equal_budget(kind):
     """Without a head the backbone grows, until it costs what both cost before."""
@@ -28,6 +35,7 @@ def test_what_fits_is_left_alone():
     assert match(TINY_ONE, [], ["seed=1"], KEYS, "params").overrides == ()
 
 
+@pytest.mark.slow
 def test_what_cannot_be_matched_is_said():
     with pytest.raises(UserError, match=r"--match params: .*mlp_width=64.* of the base's budget at best") as caught:
         match(TINY_ONE, [], ["model.residual_head.mlp_width=64"], ("model.residual_head.depth",), "params")
@@ -47,3 +55,72 @@ def test_the_nearest_size_is_found(size, goal, step):
     assert abs(value - goal) <= step / 2 + 1e-9
     assert found == pytest.approx(value / goal)
     assert len(asked) < 25
+
+
+class Busy:
+    """A machine that slows down and recovers, jitters by 5 %, and interrupts one call in twelve for as long again."""
+
+    def __init__(self, seed, jitter=0.05):
+        self.rng, self.calls, self.jitter = random.Random(seed), 0, jitter
+
+    def stopwatch(self, cost):
+        def timed():
+            self.calls += 1
+            slow = 1 + 0.4 * math.sin(self.calls / 15)
+            interrupted = 2.0 if self.rng.random() < 1 / 12 else 1.0
+            return cost * slow * interrupted * math.exp(self.rng.gauss(0, self.jitter))
+
+        return timed
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_pace_through_noise(seed):
+    """The ratio is told to 2 % where it matters, and in a few rounds where it does not."""
+    for true in (0.985, 1.0, 1.01):
+        machine = Busy(seed)
+        found = pace(machine.stopwatch(3 * true), machine.stopwatch(3.0), 0.02)
+        assert found.ratio == pytest.approx(true, abs=0.02)
+        assert found.low <= true <= found.high
+    machine = Busy(seed)
+    assert pace(machine.stopwatch(2.0), machine.stopwatch(1.0), 0.02).ratio == pytest.approx(2, rel=0.1)
+    assert machine.calls < 60
+
+
+@cache
+def composed(overrides, compose=Experiment.compose):
+    """Composing is most of what these tests take."""
+    return compose(TINY_ONE, overrides)
+
+
+def _cost(composed):
+    """Made-up seconds of the tiny experiment: what does not depend on sizes, and what does."""
+    head, backbone = composed.config["model"]["residual_head"], composed.config["model"]["backbone"]
+    return 1.0 + (0.0 if head is None else 0.02 * head["mlp_width"]) + 0.03 * backbone["width"] * backbone["mlp_ratio"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_seconds_agree_within_2_percent_though_the_machine_is_busy(monkeypatch, seed):
+    """By their true costs, not only by what was measured."""
+    machine = Busy(seed)
+    monkeypatch.setattr(Experiment, "compose", lambda self, more=(): composed(tuple(more)))
+    monkeypatch.setattr(matching, "stopwatch", lambda composed: machine.stopwatch(_cost(composed)))
+    base = _cost(TINY_ONE.compose())
+    for variant in (
+        ["model.residual_head=null", "sampler.head_steps=0"],
+        ["model.residual_head.mlp_width=64"],
+        ["model.backbone.width=32"],
+    ):
+        assert abs(_cost(TINY_ONE.compose(variant)) / base - 1) > 0.05, "there was something to do"
+        found = match(TINY_ONE, [], variant, KEYS, "seconds")
+        true = _cost(TINY_ONE.compose([*variant, *found.overrides])) / base
+        assert abs(found.ratio - 1) <= 0.02
+        assert abs(true - 1) <= 0.02, (variant, found, true)
+
+
+def test_timings_that_tell_nothing_are_said(monkeypatch):
+    machine = Busy(0, jitter=1.0)
+    monkeypatch.setattr(matching, "stopwatch", lambda composed: machine.stopwatch(1.0))
+    with pytest.raises(UserError, match="timings vary too much here"):
+        match(TINY_ONE, [], ["seed=1"], KEYS, "seconds")
+    assert machine.calls <= 2 * MOST + 2

@@ -72,7 +72,7 @@ def test_curves_leave_out_what_is_not_finite():
 @pytest.mark.parametrize("ordered", [False, True])
 def test_a_curve_takes_the_colours_of_the_page(ordered):
     svg = curve_svg({str(i): [(0, 1.0 + i), (1, 2.0 + i)] for i in range(9)}, ordered)
-    assert svg.startswith("<svg ")
+    assert svg.startswith('<svg role="img" ')
     assert "var(--line-1)" in svg
     assert "var(--rule)" in svg
     assert not re.findall(r"(?:fill|stroke): #[0-9a-f]{6}", svg), "a fixed colour is lost on one of two backgrounds"
@@ -108,6 +108,19 @@ def test_the_page_shows_everything_and_needs_nothing(tmp_path):
     assert "url(http" not in page
     assert "prefers-color-scheme: dark" in page
     assert 'name="viewport"' in page
+
+
+def test_single_values_are_no_curves_and_details_are_folded(tmp_path):
+    run = Run.create(tmp_path, "demo", {}, {})
+    run.log(3, {"train/loss": 1.0}, "generator")
+    figures = {name: {"value": 0.5} for name in ("accuracy", "accuracy/Bag", "parameters/total", "parameters/join")}
+    page = write_report(run, figures).read_text()
+    assert "Curves" not in page
+    shown, folded = page.split("<details class=more>")
+    assert "accuracy</th>" in shown
+    assert "parameters/total" in shown
+    assert "accuracy/Bag" in folded
+    assert "parameters/join" in folded
 
 
 def test_a_run_without_anything_has_a_page_too(tmp_path):

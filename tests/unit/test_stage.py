@@ -36,6 +36,7 @@ def die():
     raise KilledError
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("accumulate", [1, 2])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("name", ["tokenizer", "generator"])
@@ -54,6 +55,7 @@ def test_killed_and_resumed_equals_unbroken(stage, tmp_path, name, precision, ac
     assert steps == [(name, step) for step in range(1, STEPS + 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "parts"),
     [
@@ -98,6 +100,7 @@ def test_killed_right_after_a_checkpoint_was_written(stage, tmp_path, monkeypatc
     assert curves(tmp_path / "broken") == curves(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_resuming_restores_more_than_weights(stage, tmp_path):
     """With the optimiser, the averages, the codebook or the batches begun anew the outcome would differ."""
     whole, _ = stage("tokenizer", tmp_path / "whole", ema=0.5)
@@ -160,6 +163,7 @@ def test_a_training_that_diverges_is_stopped(stage, tmp_path, name, every):
         assert all(value.isfinite().all() for value in saved.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_one_signal_ends_the_step_and_saves(stage, tmp_path, number):
     before = signal.getsignal(number)

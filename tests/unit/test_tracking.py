@@ -71,11 +71,11 @@ def test_everything_arrives(runs):
     files = {f.path for f in client.list_artifacts(parent.info.run_id)}
     assert files == {"config.yaml", "delta.yaml", "samples", "summary.json", "model.safetensors"}
     for stage in ("tokenizer", "generator"):
-        child = found[f"{run.name} {stage}"]
+        child = found[f"{stage} {run.name}"]
         assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
         assert child.info.status == "FINISHED"
-    assert history(runs, f"{run.name} tokenizer", "loss") == [(0, 1.0), (1, 0.5), (2, 1 / 3)]
-    assert history(runs, f"{run.name} generator", "held_out/ce_k") == [(0, 3.0), (1, 3.0), (2, 3.0)]
+    assert history(runs, f"tokenizer {run.name}", "loss") == [(0, 1.0), (1, 0.5), (2, 1 / 3)]
+    assert history(runs, f"generator {run.name}", "held_out/ce_k") == [(0, 3.0), (1, 3.0), (2, 3.0)]
 
 
 def test_files_lie_beside_the_store_wherever_one_stands(runs, tmp_path, monkeypatch):
@@ -92,7 +92,7 @@ def test_sending_again_adds_nothing(runs):
     (run.path / "tracking.json").unlink()  # the mirror was killed before it could note anything
     assert mirror(run, uri)
     assert len(stored(runs)[0]) == 3
-    assert history(runs, f"{run.name} generator", "loss") == [(0, 2.0), (1, 2.0), (2, 2.0)]
+    assert history(runs, f"generator {run.name}", "loss") == [(0, 2.0), (1, 2.0), (2, 2.0)]
 
 
 def test_a_resumed_run_goes_on_in_the_same_place_without_doubles(runs):
@@ -111,7 +111,7 @@ def test_a_resumed_run_goes_on_in_the_same_place_without_doubles(runs):
     found, _ = stored(runs)
     assert len(found) == 3
     assert {each.info.status for each in found.values()} == {"FINISHED"}
-    assert history(runs, f"{run.name} generator", "loss") == [(0, 2.0), (1, 2.0), (2, 2.0), (3, 2.0)]
+    assert history(runs, f"generator {run.name}", "loss") == [(0, 2.0), (1, 2.0), (2, 2.0), (3, 2.0)]
 
 
 def test_a_linked_tokenizer_is_a_stage_of_the_run(runs):
@@ -121,7 +121,7 @@ def test_a_linked_tokenizer_is_a_stage_of_the_run(runs):
     run.link("tokenizer", tokenizer)
     run.finish()
     assert mirror(run, store_uri(runs))
-    assert history(runs, f"{run.name} tokenizer", "psnr") == [(7, 21.0)]
+    assert history(runs, f"tokenizer {run.name}", "psnr") == [(7, 21.0)]
     assert not has_pending(run, store_uri(runs))
 
 
@@ -138,7 +138,7 @@ def test_a_store_that_was_emptied_gets_everything_again(runs, empty_store):
     said = []
     assert mirror(run, uri, say=said.append)
     assert len(said) == 1
-    assert history(runs, f"{run.name} generator", "loss") == [(0, 2.0), (1, 2.0), (2, 2.0)]
+    assert history(runs, f"generator {run.name}", "loss") == [(0, 2.0), (1, 2.0), (2, 2.0)]
 
 
 def test_a_run_deleted_in_the_store_is_left_alone(runs):
@@ -146,7 +146,7 @@ def test_a_run_deleted_in_the_store_is_left_alone(runs):
     uri = store_uri(runs)
     assert mirror(run, uri)
     found, client = stored(runs)
-    client.delete_run(found[f"{run.name} generator"].info.run_id)
+    client.delete_run(found[f"generator {run.name}"].info.run_id)
     run.log(3, {"loss": 1.0}, "generator")
     run.finish()
     said = []

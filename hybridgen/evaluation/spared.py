@@ -1,0 +1,75 @@
+"""What the sampling loop does not compute again, in multiply-accumulates: what a plainer loop would add to them.
+
+Published counts are those of published code, which computes some things anew for every row, step or turn although they
+are the same, and some that nobody reads. With what its code spends added, a count here compares with its own.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from math import prod
+
+from torch import Tensor, nn
+
+from hybridgen.evaluation.cost import macs
+from hybridgen.heads.base import ResidualHead
+from hybridgen.nn.adaln import Modulation
+from hybridgen.nn.attention import KeyValues
+from hybridgen.nn.draws import Draws
+from hybridgen.types import Grid
+
+REASONS = {
+    "modulations": "what a condition does to each block, once a picture instead of at every turn",
+    "prefix": "logits where a code is drawn, instead of along the whole prefix",
+    "times": "time and condition of the residual head, once instead of for every row and evaluation",
+    "slots": "attention to the keys that are there, instead of to all there will be",
+}
+
+
+class Spared:
+    """Collected along one row's way; `by_reason` at its end."""
+
+    def __init__(self) -> None:
+        self._counts = Counter[str]()
+        self._heads: dict[Grid, int] = {}  # one evaluation of the head as in training
+        self._filled: list[int] = []  # keys of a block after the prefix, then after each turn
+        self._modulated = 0
+
+    @contextmanager
+    def beginning(self, backbone: nn.Module) -> Iterator[None]:
+        """Within the block the backbone begins: the modulations it makes hold for all turns."""
+
+        def note(module: nn.Module, args: tuple[Tensor], _: object) -> None:
+            assert isinstance(module, Modulation)
+            self._modulated += module.linear.weight.numel() * prod(args[0].shape[:-1])
+
+        hooks = [part.register_forward_hook(note) for part in backbone.modules() if isinstance(part, Modulation)]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def prefix(self, hidden: Tensor, logits: Callable[[Tensor], object]) -> None:
+        """The first code is drawn from the last of these hidden vectors, (1, P, D)."""
+        self._counts["prefix"] += macs(lambda: logits(hidden)) - macs(lambda: logits(hidden[:, -1:]))
+
+    def head(
+        self, head: ResidualHead, target: Tensor, hidden: Tensor, grid: Grid, evaluations: int, executed: int
+    ) -> None:
+        """`executed` in so many evaluations. In training each position has a time of its own, and nothing is kept."""
+        if grid not in self._heads:
+            self._heads[grid] = macs(lambda: head.loss(target, hidden, grid, Draws("cost")))
+        self._counts["times"] += evaluations * self._heads[grid] - executed
+
+    def filled(self, caches: list[KeyValues]) -> None:
+        """Called after the prefix and after each turn."""
+        self._filled.append(next((cache.k.shape[2] for cache in caches if cache.k is not None), 0))
+
+    def by_reason(self, caches: list[KeyValues], turns: int) -> dict[str, int]:
+        """Multiply-accumulates that were spared."""
+        widths = sum(cache.k.shape[1] * cache.k.shape[3] for cache in caches if cache.k is not None)
+        unseen = sum((there - before) * (self._filled[-1] - there) for before, there in pairwise([0, *self._filled]))
+        found = {"modulations": (turns - 1) * self._modulated, "slots": 2 * widths * unseen, **self._counts}
+        return {reason: found[reason] for reason in REASONS if found.get(reason)}

@@ -1,0 +1,56 @@
+"""How much longer one thing takes than another, told apart from the noise of a machine that also does other work.
+
+Both are timed by turns, so that what slows the machine down for a while slows both; the ratio is the median over
+rounds, which a few interrupted ones do not move. Rounds go on until the answer is sure enough, or too many were taken.
+"""
+
+import math
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+
+Stopwatch = Callable[[], float]
+"""Does the thing once; the seconds that it took."""
+
+FEWEST, MOST = 12, 300  # rounds
+LONG = 60.0  # seconds: what is over in less is timed more often than `MOST`
+SURE = 3.3  # deviations: an interval of 99.9 %, for it is looked at again and again
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds of one thing in units of another's: the median over rounds, and its 99.9 % interval."""
+
+    ratio: float
+    low: float
+    high: float
+
+
+def pace(one: Stopwatch, other: Stopwatch, within: float) -> Pace:
+    """Seconds of `one` in units of those of `other`.
+
+    Rounds go on until the interval lies inside 1 +/- `within`, or outside of it on one side: then it is known whether
+    the two agree, and which one is slower if they do not.
+    """
+    one(), other()  # warm up
+    ratios, spent = list[float](), 0.0
+    while True:
+        if len(ratios) % 2:
+            mine, theirs = one(), other()
+        else:
+            theirs, mine = other(), one()
+        ratios.append(mine / theirs)
+        spent += mine + theirs
+        found = _median(ratios)
+        inside = 1 - within <= found.low and found.high <= 1 + within
+        outside = found.high < 1 - within or 1 + within < found.low
+        tired = len(ratios) >= MOST and spent >= LONG
+        if len(ratios) >= FEWEST and (inside or outside or tired):
+            return found
+
+
+def _median(ratios: list[float]) -> Pace:
+    """With the interval that the order of the values gives, whatever their law: ranks n / 2 -+ SURE sqrt(n) / 2."""
+    ordered, n = sorted(ratios), len(ratios)
+    low = max(0, math.floor(n / 2 - SURE * math.sqrt(n) / 2))
+    return Pace(statistics.median(ordered), ordered[low], ordered[n - 1 - low])
