@@ -11,16 +11,14 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from hybridgen.published.keymap import Join, Move
+from hybridgen.published.keymap import Join, Move, layer
 
 Rules = list[Move | Join]
 
 ENDS: Mapping[str, str] = MappingProxyType({"conv_in": "inp", "norm_out": "norm", "conv_out": "out"})
 
-
-def layer(official: str, ours: str) -> Move:
-    """Weight and bias of one layer; names may have groups."""
-    return Move(rf"{official}\.(weight|bias)", rf"{ours}.\{official.count('(') + 1}")
+MIX: Rules = [layer("quant_conv", "tokenizer.encoder.mix"), layer("post_quant_conv", "tokenizer.decoder.mix")]
+"""The convolutions next to the latent."""
 
 
 def ends(ours: str, names: Mapping[str, str] = ENDS) -> Rules:

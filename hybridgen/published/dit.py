@@ -5,7 +5,7 @@ Their trainers keep averaged weights under `ema`, which their sampling takes.
 
 from einops import rearrange
 
-from hybridgen.published.keymap import KeyMap, Move
+from hybridgen.published.keymap import KeyMap, Move, layer
 
 _NET, _BLOCK = "residual_head.net", r"residual_head.net.blocks.\1"
 
@@ -21,13 +21,13 @@ KEYS = KeyMap(
         ),
         Move(r"x_embedder\.proj\.bias", f"{_NET}.embed_x.bias"),
         Move(r"pos_embed", f"{_NET}.places", lambda table: table[0]),
-        Move(r"t_embedder\.mlp\.(\d)\.(weight|bias)", rf"{_NET}.embed_t.mlp.\1.\2"),
-        Move(r"blocks\.(\d+)\.adaLN_modulation\.1\.(weight|bias)", rf"{_BLOCK}.modulation.linear.\2"),
-        Move(r"blocks\.(\d+)\.attn\.qkv\.(weight|bias)", rf"{_BLOCK}.attention.project.\2"),
-        Move(r"blocks\.(\d+)\.attn\.proj\.(weight|bias)", rf"{_BLOCK}.attention.out.\2"),
-        Move(r"blocks\.(\d+)\.mlp\.fc1\.(weight|bias)", rf"{_BLOCK}.mlp.0.\2"),
-        Move(r"blocks\.(\d+)\.mlp\.fc2\.(weight|bias)", rf"{_BLOCK}.mlp.2.\2"),
-        Move(r"final_layer\.adaLN_modulation\.1\.(weight|bias)", rf"{_NET}.modulation.linear.\1"),
-        Move(r"final_layer\.linear\.(weight|bias)", rf"{_NET}.out.\1"),
+        layer(r"t_embedder\.mlp\.(\d)", rf"{_NET}.embed_t.mlp.\1"),
+        layer(r"blocks\.(\d+)\.adaLN_modulation\.1", f"{_BLOCK}.modulation.linear"),
+        layer(r"blocks\.(\d+)\.attn\.qkv", f"{_BLOCK}.attention.project"),
+        layer(r"blocks\.(\d+)\.attn\.proj", f"{_BLOCK}.attention.out"),
+        layer(r"blocks\.(\d+)\.mlp\.fc1", f"{_BLOCK}.mlp.0"),
+        layer(r"blocks\.(\d+)\.mlp\.fc2", f"{_BLOCK}.mlp.2"),
+        layer(r"final_layer\.adaLN_modulation\.1", f"{_NET}.modulation.linear"),
+        layer(r"final_layer\.linear", f"{_NET}.out"),
     ],
 )

@@ -1,6 +1,6 @@
 """HART's generators: the folder `llm` of a release; `ema_model.bin` in it holds the averaged weights."""
 
-from hybridgen.published.keymap import Join, KeyMap, Move
+from hybridgen.published.keymap import Join, KeyMap, Move, layer
 from hybridgen.published.scale_rules import scale_rules, side_by_side, table
 from hybridgen.published.token_head import token_head
 
@@ -11,8 +11,8 @@ KEYS = KeyMap(
     signs=(r"blocks\.0\.attn\.qkv_proj\.weight", r"diffloss\.net\.input_proj\.weight"),
     rules=[
         Move(r"context_norm\.weight", "conditioner.norm.weight"),
-        Move(r"context_embed\.(weight|bias)", r"conditioner.project.\1"),
-        Move(r"lvl_embed\.mlp\.(\d)\.(weight|bias)", r"backbone.places.level_net.\1.\2"),
+        layer("context_embed", "conditioner.project"),
+        layer(r"lvl_embed\.mlp\.(\d)", r"backbone.places.level_net.\1"),
         Move(_BLOCK + r"scale_shift_table", _OURS + "modulation.table", table),
         Move(_BLOCK + r"ln_wo_grad\.weight", _OURS + "norm_attention.weight"),
         Join(

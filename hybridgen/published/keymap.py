@@ -25,6 +25,11 @@ class Move:
     change: Callable[[Tensor], Tensor] | None = None
 
 
+def layer(official: str, ours: str) -> Move:
+    """Weight and bias of one layer; names may have groups."""
+    return Move(rf"{official}\.(weight|bias)", rf"{ours}.\{official.count('(') + 1}")
+
+
 @dataclass(frozen=True)
 class Join:
     """Several official tensors to one of ours, as when three projections stand in one matrix.

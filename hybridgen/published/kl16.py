@@ -3,7 +3,7 @@
 MAR: `kl16.ckpt`, names under `model`, beside them losses of the training (`loss.*`).
 """
 
-from hybridgen.published.conv_rules import layer, side
+from hybridgen.published.conv_rules import MIX, side
 from hybridgen.published.keymap import Ignore, KeyMap
 
 KEYS = KeyMap(
@@ -12,8 +12,7 @@ KEYS = KeyMap(
     rules=[
         *side("encoder", "down", "downsample"),
         *side("decoder", "up", "upsample"),
-        layer("quant_conv", "tokenizer.encoder.mix"),
-        layer("post_quant_conv", "tokenizer.decoder.mix"),
+        *MIX,
         Ignore(r"loss\..+", "losses of the training: no part of the model"),
     ],
 )

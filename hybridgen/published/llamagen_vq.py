@@ -4,8 +4,8 @@ Their decoder numbers its levels coarse to fine, so how many there are decides w
 The encoder's attention stands on its coarsest level, and shows it.
 """
 
-from hybridgen.published.conv_rules import Rules, attention, block, ends, layer
-from hybridgen.published.keymap import Ignore, KeyMap, Move
+from hybridgen.published.conv_rules import MIX, Rules, attention, block, ends
+from hybridgen.published.keymap import Ignore, KeyMap, Move, layer
 
 
 def _side(ours: str) -> Rules:
@@ -37,8 +37,7 @@ def keys(levels: int) -> KeyMap:
         signs=(rf"encoder\.conv_blocks\.{levels - 1}\.attn\.0\.q\.weight", r"quantize\.embedding\.weight"),
         rules=[
             *rules,
-            layer("quant_conv", "tokenizer.encoder.mix"),
-            layer("post_quant_conv", "tokenizer.decoder.mix"),
+            *MIX,
             Move(r"quantize\.embedding\.weight", "tokenizer.quantizer.codebook.weight"),
             Ignore(r"quantize\.codebook_used", "the codes last used in training: no part of the model"),
         ],

@@ -1,6 +1,6 @@
 """MAR (LTH14/mar): the generator. Averaged weights lie under `model_ema`; the tokenizer is a file apart."""
 
-from hybridgen.published.keymap import KeyMap, Move
+from hybridgen.published.keymap import KeyMap, Move, layer
 from hybridgen.published.token_head import token_head
 
 
@@ -9,13 +9,13 @@ def _stack(side: str) -> list[Move]:
     official, own = rf"{side}_blocks\.(\d+)", rf"backbone.{side}.blocks.\1"
     return [
         Move(rf"{side}_pos_embed_learned", f"backbone.{side}.places", lambda table: table[0]),
-        Move(rf"{official}\.norm1\.(weight|bias)", rf"{own}.norm_attention.\2"),
-        Move(rf"{official}\.attn\.qkv\.(weight|bias)", rf"{own}.attention.project.\2"),
-        Move(rf"{official}\.attn\.proj\.(weight|bias)", rf"{own}.attention.out.\2"),
-        Move(rf"{official}\.norm2\.(weight|bias)", rf"{own}.norm_mlp.\2"),
-        Move(rf"{official}\.mlp\.fc1\.(weight|bias)", rf"{own}.mlp.0.\2"),
-        Move(rf"{official}\.mlp\.fc2\.(weight|bias)", rf"{own}.mlp.2.\2"),
-        Move(rf"{side}_norm\.(weight|bias)", rf"backbone.{side}.norm.\1"),
+        layer(rf"{official}\.norm1", f"{own}.norm_attention"),
+        layer(rf"{official}\.attn\.qkv", f"{own}.attention.project"),
+        layer(rf"{official}\.attn\.proj", f"{own}.attention.out"),
+        layer(rf"{official}\.norm2", f"{own}.norm_mlp"),
+        layer(rf"{official}\.mlp\.fc1", f"{own}.mlp.0"),
+        layer(rf"{official}\.mlp\.fc2", f"{own}.mlp.2"),
+        layer(f"{side}_norm", f"backbone.{side}.norm"),
     ]
 
 
@@ -25,10 +25,10 @@ KEYS = KeyMap(
     rules=[
         Move(r"class_emb\.weight", "conditioner.table.weight"),
         Move(r"fake_latent", "conditioner.null"),
-        Move(r"z_proj\.(weight|bias)", r"backbone.inp.\1"),
-        Move(r"z_proj_ln\.(weight|bias)", r"backbone.norm_places.\1"),
+        layer("z_proj", "backbone.inp"),
+        layer("z_proj_ln", "backbone.norm_places"),
         *_stack("encoder"),
-        Move(r"decoder_embed\.(weight|bias)", r"backbone.bridge.\1"),
+        layer("decoder_embed", "backbone.bridge"),
         Move(r"mask_token", "backbone.mask", lambda token: token[0, 0]),
         *_stack("decoder"),
         Move(r"diffusion_pos_embed_learned", "backbone.out_places", lambda table: table[0]),

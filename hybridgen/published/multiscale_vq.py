@@ -3,8 +3,8 @@
 VAR: `vae_ch160v4096z32.pth`. HART: the folder `tokenizer` of its releases, names beginning with `vae.` and `disc.`.
 """
 
-from hybridgen.published.conv_rules import layer, side
-from hybridgen.published.keymap import Ignore, KeyMap, Move
+from hybridgen.published.conv_rules import MIX, side
+from hybridgen.published.keymap import Ignore, KeyMap, Move, layer
 
 KEYS = KeyMap(
     family="multi-scale vq",
@@ -12,8 +12,7 @@ KEYS = KeyMap(
     rules=[
         *side("encoder", "down", "downsample", ("qkv",)),
         *side("decoder", "up", "upsample", ("qkv",)),
-        layer("quant_conv", "tokenizer.encoder.mix"),
-        layer("post_quant_conv", "tokenizer.decoder.mix"),
+        *MIX,
         Move(r"quantize\.embedding\.weight", "tokenizer.quantizer.codebook.weight"),
         layer(r"quantize\.quant_resi\.qresi_ls\.(\d+)", r"tokenizer.quantizer.phi.\1.conv"),
         Ignore(r"quantize\.ema_vocab_hit_SV", "how often codes were used in training: no part of the model"),

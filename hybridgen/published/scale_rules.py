@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from hybridgen.published.keymap import Ignore, Join, Move, Split
+from hybridgen.published.keymap import Ignore, Join, Move, Split, layer
 
 Rule = Move | Join | Split | Ignore
 
@@ -42,18 +42,18 @@ def scale_rules(qkv: str) -> list[Rule]:
     """All but the norms, the MLPs and the condition; `qkv`: how queries, keys and values together are called."""
     block, ours = r"blocks\.(\d+)\.", r"backbone.blocks.\1."
     return [
-        Move(r"word_embed\.(weight|bias)", r"backbone.inp.\1"),
+        layer("word_embed", "backbone.inp"),
         Split(r"pos_1LC", ["lvl_1L"], "backbone.places.tables.{}", by_scale),
         Move(r"lvl_embed\.weight", "backbone.places.levels"),
         Move(block + r"ada_lin\.1\.(weight|bias)", ours + r"modulation.linear.\2", reordered(_SIX)),
         Move(block + qkv + r"\.weight", ours + "attention.project.weight"),
         Join(block + r"attn\.q_bias", [r"blocks.\1.attn.v_bias"], ours + "attention.bias", stacked),
         Move(block + r"attn\.scale_mul_1H11", ours + "attention.log_scale", lambda scale: scale[0]),
-        Move(block + r"attn\.proj\.(weight|bias)", ours + r"attention.out.\2"),
-        Move(block + r"ffn\.fc1\.(weight|bias)", ours + r"mlp.0.\2"),
-        Move(block + r"ffn\.fc2\.(weight|bias)", ours + r"mlp.2.\2"),
+        layer(block + r"attn\.proj", ours + "attention.out"),
+        layer(block + r"ffn\.fc1", ours + "mlp.0"),
+        layer(block + r"ffn\.fc2", ours + "mlp.2"),
         Move(r"head_nm\.ada_lin\.1\.(weight|bias)", r"code_head.modulation.linear.\1", reordered((1, 0))),
-        Move(r"head\.(weight|bias)", r"code_head.out.\1"),
+        layer("head", "code_head.out"),
         Ignore(block + r"attn\.zero_k_bias", "keys have no bias; it is written down as zeros"),
         Ignore(r"attn_bias_for_masking|lvl_1L", "who sees whom, and at which scale a position stands: both follow"),
     ]  # fmt: skip

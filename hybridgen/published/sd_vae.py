@@ -5,8 +5,8 @@
 
 from collections.abc import Sequence
 
-from hybridgen.published.conv_rules import Rules, as_map, attention, block, ends, layer
-from hybridgen.published.keymap import KeyMap, Move
+from hybridgen.published.conv_rules import MIX, Rules, as_map, attention, block, ends
+from hybridgen.published.keymap import KeyMap, Move, layer
 
 LEVELS = 4
 ENDS = {"conv_in": "inp", "conv_norm_out": "norm", "conv_out": "out"}
@@ -50,7 +50,6 @@ KEYS = KeyMap(
             for i in range(LEVELS)
             for rule in _level(rf"decoder\.up_blocks\.{LEVELS - 1 - i}", f"tokenizer.decoder.levels.{i}", "upsamplers")
         ),
-        layer("quant_conv", "tokenizer.encoder.mix"),
-        layer("post_quant_conv", "tokenizer.decoder.mix"),
+        *MIX,
     ],
 )

@@ -78,8 +78,8 @@ def models():
 
 def costs():
     """Multiply-accumulates: executed, as the official code would, official."""
-    rows = []
-    for entry, count in ((entry, count) for entry in official().values() for count in entry.counts):
+    rows, every = [], official().values()
+    for entry, count in [(one, count) for one in every for count in one.counts]:
         ours, said = counted(entry.model, count.overrides), " ".join(count.overrides) or "as published"
         spent = ours.as_spent(entry.spends)["total"]
         counts = [giga(ours.generator), giga(spent), giga(count.generator)]
@@ -87,7 +87,7 @@ def costs():
         kept = ", ".join(f"{reason} {giga(ours.spared[reason])}" for reason in entry.spends if reason in ours.spared)
         decoder = f"{giga(ours.parts['tokenizer'])} / {giga(count.decoder)}"
         rows.append([f"`{entry.model}`", said, *counts, off, kept or "none", decoder])
-    others = ", ".join(f"`{entry.model}`" for entry in official().values() if not entry.counts)
+    others = ", ".join(f"`{one.model}`" for one in every if not one.counts)
     head = ["Model", "Settings", "Executed#", "As the official code#", "Official#", "Difference#", "Spared", "Decoder#"]
     reasons = "\n".join(f"- {name}: {why}" for name, why in REASONS.items())
     return (

@@ -1,6 +1,7 @@
 """Random choices handed in: stored draws in place of seeded ones, and codes that are given, not drawn."""
 
 import torch
+from reference import Case
 
 from hybridgen.assemble import assemble_data, assemble_model, assemble_sampler
 from hybridgen.config import compose
@@ -12,7 +13,7 @@ from hybridgen.samplers.noise import Noise
 def imported(case, *others, overrides=()):
     """The model of a case's experiment, with the official weights of the case and of those named beside it."""
     composed = compose(case.experiment(), list(overrides))
-    files = [case.weights_file, *(case.folder.parent / name / "weights.safetensors" for name in others)]
+    files = [one.weights_file for one in (case, *(Case(name) for name in others))]
     return filled(composed, match(composed, [str(file) for file in files]))
 
 
@@ -58,9 +59,9 @@ class Forced:
         del self.head.draw
 
 
-def generator(case):
+def generator(case, *overrides):
     """The model of a case's experiment with the official weights of its generator; the tokenizer is as it was built."""
-    composed = compose(case.experiment(), [])
+    composed = compose(case.experiment(), list(overrides))
     torch.manual_seed(0)
     model = assemble_model(composed, assemble_data(composed).spec)
     family, named = recognise(case.weights)

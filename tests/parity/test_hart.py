@@ -153,7 +153,7 @@ def test_head(case, model):
 @torch.no_grad()
 def test_generation(case, model, run, monkeypatch):
     """Logits, what may be drawn, codes and latent after every scale; the residual; the picture."""
-    if f"{run}.image01" not in case.outs:
+    if f"{run}.final_fhat" not in case.outs:
         pytest.skip("not a run of this case")
     cfg, settings = RUNS[run]
     chosen = sampler(case, f"guidance={[1 + cfg * r for r in RATIO]}", *settings)

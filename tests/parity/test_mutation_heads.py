@@ -6,7 +6,7 @@ import pytest
 import test_dit
 import test_sit
 import test_token_head
-from reference import Case
+from reference import Case, reference_folder
 from replaying import imported
 from token_heads import check_draw, check_network, check_rows, check_step
 
@@ -16,6 +16,12 @@ from hybridgen.errors import UserError
 
 HEAD = "model.residual_head"
 STEP = {"hart_t2i": 1.0, "mar": None}  # the clip of each
+
+
+@pytest.fixture(autouse=True)
+def whole():
+    """A golden leaves out what some options change."""
+    reference_folder()
 
 
 def rows_of(case, head):

@@ -74,11 +74,9 @@ def test_one_reverse_step(case, head, entry, temperature):
     check_step(case, head, entry, temperature, 1.0 if case.name != "mar" else None)
 
 
-@pytest.mark.parametrize("key", sorted({key for draws in DRAWS.values() for key in draws}))
-def test_draw(case, head, key):
-    if key not in DRAWS[case.name]:
-        pytest.skip("not a draw of this case")
-    check_draw(case, head, f"head.{key}", *DRAWS[case.name][key])
+def test_draws(case, head):
+    for key, settings in DRAWS[case.name].items():
+        check_draw(case, head, f"head.{key}", *settings)
 
 
 def test_every_output_of_the_head_was_compared(case):

@@ -1,5 +1,6 @@
 """The tokenizer of a case, by its experiment and its family's key map; what several cases compare."""
 
+import pytest
 import torch
 
 from hybridgen.assemble import assemble_data, assemble_part
@@ -9,6 +10,7 @@ from hybridgen.nn.positions import every_position, to_grid
 from hybridgen.published.families import recognise
 from hybridgen.tokenizers.canvas import replay
 from hybridgen.types import Step
+from tests.parity.reference import Case, reference_folder
 
 PART = "model.tokenizer"
 RNG = Draws("nothing is drawn")
@@ -58,3 +60,16 @@ def paint_next(tokenizer, canvas, codes, s):
     if s + 1 == len(tokenizer.spec.scales):
         return canvas, canvas.latent
     return canvas, to_grid(tokenizer.view(canvas, s + 1), tokenizer.spec.scales[s + 1])
+
+
+def check_it_matters(name, option, compare, refused=""):
+    """Another value of an option: weights that do not fit (`refused` says how), or numbers that `compare` refuses."""
+    reference_folder()  # a golden leaves out what some options change
+    case = Case(name)  # its own account
+    if refused:
+        with pytest.raises(RuntimeError, match=refused):
+            tokenizer_of(case, option)
+        return
+    other = tokenizer_of(case, option)
+    with pytest.raises(AssertionError):
+        compare(case, other)
