@@ -12,8 +12,8 @@ from pathlib import Path
 from unittest.mock import MagicMock, patch
 
 import torch
-import torch._dynamo  # noqa: F401 - this and torchvision ask every module for its file when first imported, and
-import torchvision  # noqa: F401 - stumble over the checkouts' folders that have none; so they come before
+import torch._dynamo  # first, as torchvision: they ask every module for its file, and some checkouts' have none
+import torchvision  # noqa: F401
 from torch import Tensor, nn
 
 from hybridgen.samplers.noise import Noise
