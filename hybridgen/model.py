@@ -261,10 +261,11 @@ class HybridModel(nn.Module):
         """Codes of one turn and the vectors that they paint."""
         assert self.code_head is not None
         uniform = noise.uniform("codes", j, step.positions.shape[1], self.code_head.uniforms)
-        codes = self.code_head.draw(logits, uniform, now.temperature, now.top_k, now.top_p)
         if not now.mix:
+            codes = self.code_head.draw(logits, uniform, now.temperature, now.top_k, now.top_p)
             return codes, self.tokenizer.lookup(codes, step.scale)
         kept = self.code_head.kept(logits, now.temperature, now.top_k, now.top_p)
+        codes = self.code_head.draw(kept, uniform, temperature=0.0 if now.temperature == 0 else 1.0)
         weights = gumbel_mixture(kept, noise.gumbel("mix", j, *logits.shape[1:]), now.mix, now.mix_gain)
         return codes, self.tokenizer.lookup(weights, step.scale)
 

@@ -192,7 +192,8 @@ class CausalBackbone(Backbone):
         else:
             self._need_equal_steps((before.scale, step.scale), (before.positions.shape[1], n))
             x = self._content(canvas, before.scale, before.positions)
-        x = repeat_rows(x, rows) + repeat_rows(self.places(step.scale, step.positions), rows)
+        places = self.places(step.scale, step.positions)
+        x = repeat_rows(x + places, rows) if x.shape[0] == places.shape[0] else x + repeat_rows(places, rows)
         return self._run(x, state, self._turned_at(step if self.rotates == "drawn" else before, n, state))
 
     def embed(self, vectors: Float[Tensor, "B n C"]) -> Float[Tensor, "B n D"]:

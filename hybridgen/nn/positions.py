@@ -23,12 +23,12 @@ def put(x: Tensor, positions: Int[Tensor, "B n"], values: Tensor) -> Tensor:
 
 def to_sequence(grid_map: Float[Tensor, "B C *grid"]) -> Float[Tensor, "B N C"]:
     """A map as one vector a position, row-major."""
-    return rearrange(grid_map, "B C ... -> B (...) C")
+    return grid_map.flatten(2).transpose(1, 2)
 
 
 def to_grid(vectors: Float[Tensor, "B N C"], grid: Grid) -> Float[Tensor, "B C *grid"]:
     """The inverse of `to_sequence`."""
-    return rearrange(vectors, "B N C -> B C N").unflatten(-1, grid)
+    return vectors.transpose(1, 2).unflatten(-1, grid)
 
 
 def every_position(batch: int, grid: Grid, device: torch.device | None = None) -> Int[Tensor, "B N"]:

@@ -86,11 +86,11 @@ def _rates(share: int, base: float) -> Float[Tensor, " f"]:
 
 def _partner(x: Float[Tensor, "B h n d"], pairing: Pairing, axes: int) -> Float[Tensor, "B h n d"]:
     """The other entry of each pair, with its sign: (a, b) gives (-b, a)."""
-    if pairing == "interleaved":
-        a, b = rearrange(x, "B h n (f two) -> two B h n f", two=2)
-        return rearrange(torch.stack([-b, a], -1), "B h n f two -> B h n (f two)")
-    if pairing == "crossed" or axes == 1:
+    if pairing == "crossed" or (pairing == "axis" and axes == 1):
         a, b = x.chunk(2, -1)
         return torch.cat([-b, a], -1)
-    a, b = rearrange(x, "B h n (A two f) -> two B h n A f", A=axes, two=2)
-    return rearrange(torch.stack([-b, a], -2), "B h n A two f -> B h n (A two f)")
+    if pairing == "interleaved":
+        a, b = x.unflatten(-1, (-1, 2)).unbind(-1)  # plain views, for this runs twice a block and step of a draw
+        return torch.stack([-b, a], -1).flatten(-2)
+    a, b = x.unflatten(-1, (axes, 2, -1)).unbind(-2)
+    return torch.stack([-b, a], -2).flatten(-3)

@@ -172,8 +172,10 @@ class PyramidTokenizer(Tokenizer):
 
     def lookup(self, codes: Tensor, s: int) -> Float[Tensor, "B n C"]:
         """Vectors in units of the latent: the codebook's, without the mean, which the blank canvas carries."""
-        book = self.quantizer.codebook.vectors / self.units.std
-        return book[codes] if codes.dtype == torch.long else codes.to(book) @ book
+        book = self.quantizer.codebook.vectors
+        if codes.dtype == torch.long:
+            return book[codes] / self.units.std
+        return codes.to(book) @ (book / self.units.std)
 
     def blank(self, batch: int) -> Canvas:
         """Zero in the encoder's own units."""
