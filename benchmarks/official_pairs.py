@@ -23,6 +23,7 @@ from hybridgen.diffusion.solvers import DDPM
 from hybridgen.model import HybridModel
 from hybridgen.published.families import recognise
 from hybridgen.published.importer import filled, match
+from hybridgen.published.mar import KEYS as MAR
 from hybridgen.samplers.sampler import Sampler
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -64,7 +65,7 @@ def our_published(name: str, *officials: nn.Module) -> tuple[HybridModel, Sample
     composed = compose(f"published/{name}", [])
     model = assemble_model(composed, assemble_data(composed).spec)
     for official in officials:
-        family, named = recognise(official.state_dict())
+        family, named = recognise(official.state_dict()) or (MAR, official.state_dict())  # a head alone has no family
         model.load_state_dict(family.apply(named).tensors, strict=False)
     return model.eval(), assemble_sampler(composed)
 
