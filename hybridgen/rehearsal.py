@@ -100,14 +100,12 @@ def look_ahead(composed: Composed) -> str:
 
 
 def minutes(seconds: float) -> str:
-    """A duration for people."""
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 100
-        else f"{seconds / 60:.1f} min"
-        if seconds < 6000
-        else f"{seconds / 3600:.1f} h"
-    )
+    """A duration for people: an estimate knows two digits."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if seconds < 600:
+        return f"{seconds / 60:.1f} min"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def _try_stage(
