@@ -44,6 +44,7 @@ def test_parameters_are_counted(check):
     assert found["warnings"] == []
 
 
+@pytest.mark.slow
 def test_more_steps_take_longer(check):
     estimates = [
         json.loads(check(f"train.generator.steps={n}", "--json")[1])["seconds"]["generator"] for n in (10, 10000)

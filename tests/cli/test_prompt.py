@@ -115,6 +115,7 @@ def test_a_long_prompt_is_cut_and_told(sample):
     assert said("seed_000000.png")["prompt"] == LONG
 
 
+@pytest.mark.slow
 def test_a_system_prompt_from_a_text_or_a_file(sample, tmp_path):
     (tmp_path / "system.txt").write_text("Draw finely:\n", encoding="utf-8")
     for out, given in (("a", "Draw finely:"), ("b", "system.txt")):
@@ -231,6 +232,7 @@ def test_without_the_library(refused, monkeypatch):
     assert "prompts need the extra 'text': pip install 'hybridgen[text]'" in refused("--prompt", "a fox")
 
 
+@pytest.mark.slow
 def test_broken_encoders(refused, tmp_path):
     """Weights that lack something are not filled up with random ones; pickles are not read; damage is told."""
     folder = write_encoder(tmp_path / "broken")

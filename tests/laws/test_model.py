@@ -130,6 +130,7 @@ def remembering(*overrides):
 BY_CONFIDENCE = Sampler(sets=4, by="confidence", guidance=2.0, head_steps=2)
 
 
+@pytest.mark.slow
 def test_laws_of_a_backbone_that_revisits():
     made = remembering()
     for law in MODEL_LAWS:

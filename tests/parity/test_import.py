@@ -69,6 +69,7 @@ def test_wrappings_of_a_state(layouts, file):
     near(logits, expected["out.train_logits"])
 
 
+@pytest.mark.slow
 def test_averaged_weights_of_mar(layouts, tmp_path, capsys):
     """`model_ema` is taken, float16 becomes float32, the losses' names are ignored; and the run can be sampled from."""
     folder = layouts / "mar_checkpoint_last"
@@ -95,6 +96,7 @@ def test_averaged_weights_of_mar(layouts, tmp_path, capsys):
     assert (tmp_path / "drawn/seed_000000.png").is_file()
 
 
+@pytest.mark.slow
 def test_two_sets_in_one_file(layouts, tmp_path, capsys):
     """A trainer's file with generator and tokenizer in it; and the generator alone, published plainly."""
     folder = layouts / "var_trainer_ckpt"
@@ -126,6 +128,7 @@ def test_averaged_weights_of_dit(layouts, file):
     near(got, to_sequence(expected["out.ema"]))
 
 
+@pytest.mark.slow
 def test_a_part_without_weights_is_told(layouts):
     composed, file = compose(experiment("llamagen")), str(layouts / "llamagen_pt/gpt_ddp.pt")
     with pytest.raises(UserError, match=r"(?s)no weights for tokenizer.*`hybridgen import --list`"):

@@ -39,6 +39,7 @@ def test_all_of_them_are_here():
     assert {name for name in experiment_names() if name.startswith("ablations/")} == {f"ablations/{n}" for n in STUDIES}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in LARGE else []) for n in STUDIES])
 def test_a_study_plans(name, tmp_path):
     outlook = session(name, tmp_path / "runs").outlook()

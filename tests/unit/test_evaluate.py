@@ -40,6 +40,7 @@ def figures(held_out):
     return judge_pictures(*held_out, DATA, Metrics(reference="train", samples=600), SAID)
 
 
+@pytest.mark.slow
 def test_real_pictures_score_as_real(figures):
     """Each figure is near its floor; every one has a protocol that makes a sentence."""
     value = {name: figure.value for name, figure in figures.items()}
