@@ -14,6 +14,15 @@ from hybridgen.journal import read
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = Path(__file__).with_name("tiny.yaml")
+SWEPT = f"""
+extends: {TINY}
+sweep:
+  over:
+    model.residual_head.mlp_width: [8, 16]
+    sampler.head_steps: [1, 2]
+  objectives: {{accuracy: max, macs: min}}
+  sampler: grid
+"""
 
 # Runs a command whose process does `act` right after it wrote the checkpoint of `stage` at `step`.
 AT_A_STEP = """

@@ -55,21 +55,6 @@ def sample(run, tmp_path, monkeypatch, capsys):
     return draw
 
 
-@pytest.fixture
-def refused(sample, tmp_path):
-    """What was complained; nothing was written."""
-
-    def draw(*arguments, **model):
-        before = sorted(tmp_path.rglob("*"))
-        code, out, err = sample(*arguments, **model)
-        assert (code, out) == (2, "")
-        assert "Traceback" not in err
-        assert sorted(tmp_path.rglob("*")) == before
-        return err
-
-    return draw
-
-
 def pixels(path):
     with Image.open(path) as image:
         return np.asarray(image).copy()

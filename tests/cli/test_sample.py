@@ -27,21 +27,6 @@ def sample(tiny_runs, tmp_path, monkeypatch, capsys):
     return run
 
 
-@pytest.fixture
-def refused(sample, tmp_path):
-    """What was complained; nothing was written."""
-
-    def run(*arguments, **model):
-        before = sorted(tmp_path.rglob("*"))
-        code, out, err = sample(*arguments, **model)
-        assert (code, out) == (2, "")
-        assert "Traceback" not in err
-        assert sorted(tmp_path.rglob("*")) == before
-        return err
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def trained(tiny_runs):
     return load(only(tiny_runs / "tiny"))

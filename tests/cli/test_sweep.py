@@ -9,21 +9,12 @@ import shlex
 import signal
 
 import pytest
-from tiny_run import ROOT, TINY, ended, only, start, wait_for
+from tiny_run import ROOT, SWEPT, TINY, ended, only, start, wait_for
 
 from hybridgen.cli import main
 from hybridgen.runs import Run, runs_in
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # commands that start commands, each importing torch
-SWEPT = f"""
-extends: {TINY}
-sweep:
-  over:
-    model.residual_head.mlp_width: [8, 16]
-    sampler.head_steps: [1, 2]
-  objectives: {{accuracy: max, macs: min}}
-  sampler: grid
-"""
 
 
 @pytest.fixture(scope="module")

@@ -6,20 +6,11 @@ import sys
 
 import fake_slurm
 import pytest
-from tiny_run import TINY, ended, only, start, wait_for
+from tiny_run import SWEPT, ended, only, start, wait_for
 
 from hybridgen.cli import main
 from hybridgen.runs import Run
 
-SWEPT = f"""
-extends: {TINY}
-sweep:
-  over:
-    model.residual_head.mlp_width: [8, 16]
-    sampler.head_steps: [1, 2]
-  objectives: {{accuracy: max, macs: min}}
-  sampler: grid
-"""
 SUBMIT = ["sweep", "swept.yaml", "--launcher", "submitit"]
 
 
