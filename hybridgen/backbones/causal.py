@@ -6,18 +6,16 @@ LlamaGen (arXiv:2406.06525) for raster inputs.
 """
 
 from dataclasses import dataclass
-from functools import reduce
 from typing import Annotated, Final, Literal, cast
 
 import torch
-import torch.nn.functional as F
 from annotated_types import Ge, Gt
-from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from hybridgen.backbones.base import Backbone
 from hybridgen.backbones.places import LevelKind, PlaceKind, Places
+from hybridgen.backbones.sight import both, step_causal, unpadded
 from hybridgen.backbones.turning import Coordinates, PrefixTurn, Turning
 from hybridgen.errors import UserError
 from hybridgen.nn.adaln import Modulation
@@ -160,7 +158,12 @@ class CausalBackbone(Backbone):
         """All steps at once, under a mask that lets each see itself and what came before."""
         prefix = self._prefix(condition)
         x = torch.cat([prefix, self._inputs(canvas, views, due, condition)], 1)
-        seen, turned = self._seen(due, condition, prefix.shape[1]), self._turned(due, condition, prefix.shape[1])
+        skip = 1 if self.begins == "prefix" else 0
+        past = step_causal(due, prefix.shape[1], self.prefix_sees == "past", skip)
+        seen = both(past, self._there(condition, x.shape[1]))
+        turned = None
+        if self.turning is not None:
+            turned = self.turning.along(due, condition, prefix.shape[1], skip, self.rotates == "read")
         for block, six in zip(self.blocks, self._modulations(condition), strict=True):
             x = block(x, six, seen, None, *self._crossed(condition), turned)
         return x[:, -due.positions.shape[1] :]
@@ -271,35 +274,10 @@ class CausalBackbone(Backbone):
     def _crossed(self, condition: Condition) -> tuple[Tensor | None, Tensor | None]:
         return (condition.tokens, condition.mask) if self.cross else (None, None)
 
-    def _seen(self, due: Due, condition: Condition, prefix: int) -> Bool[Tensor, "..."]:
-        """Which keys each query sees, prefix and all."""
-        before = torch.full((prefix,), -1, device=due.positions.device)
-        before = before.cumsum(0).flip(0) if self.prefix_sees == "past" else before
-        step = torch.cat([before, due.step[1 if self.begins == "prefix" else 0 :]])
-        seen, there = step[:, None] >= step[None], self._there(condition, len(step))
-        return seen if there is None else seen & there
-
     def _there(self, condition: Condition, keys: int) -> Bool[Tensor, "rows 1 1 M"] | None:
-        """Which of the prefix and what follows it are there: a prefix may be padded. None where all are."""
-        seen_anyway = self.cross or self.padding == "seen" or self.prefixed == "vector"
-        if condition.mask is None or condition.tokens is None or seen_anyway:
-            return None
-        return rearrange(F.pad(condition.mask, (0, keys - condition.mask.shape[1]), value=True), "rows M -> rows 1 1 M")
-
-    def _turned(self, due: Due, condition: Condition, prefix: int) -> Rotation | None:
-        """The rotation of the prefix and of all steps."""
-        if self.turning is None:
-            return None
-        skip, parts = 1 if self.begins == "prefix" else 0, []
-        if prefix:
-            parts.append(self.turning.prefix(condition, prefix))
-        if self.rotates == "drawn":
-            cuts = [(s, slice(max(cut.start, skip), cut.stop)) for s, cut in due.spans()]
-        else:
-            cuts = [(due.scales[0], slice(0, -due.sizes[0]))]
-            parts += [] if skip else [self.turning.still(due.sizes[0])]
-        parts.append(self.turning.at([(s, due.positions[:, cut]) for s, cut in cuts], condition, prefix))
-        return reduce(Rotation.then, parts)
+        """Which keys are there, for a prefix may be padded; None where all are."""
+        no_padding = self.cross or self.padding == "seen" or self.prefixed == "vector"
+        return None if no_padding else unpadded(condition, keys)
 
     def _turned_at(self, step: Step | None, n: int, state: CausalState) -> Rotation | None:
         """The rotation of one step; of n positions that stand nowhere, where it is None."""
@@ -315,7 +293,6 @@ class CausalBackbone(Backbone):
         """Through all blocks, whose caches take note of x."""
         known = state.caches[0].k
         there = self._there(state.condition, x.shape[1] + (0 if known is None else known.shape[2]))
-        bias = there if seen is None else seen if there is None else seen & there
         for block, six, cache in zip(self.blocks, state.modulations, state.caches, strict=True):
-            x = block(x, six, bias, cache, *self._crossed(state.condition), turned)
+            x = block(x, six, both(seen, there), cache, *self._crossed(state.condition), turned)
         return x

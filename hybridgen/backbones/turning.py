@@ -5,6 +5,7 @@ the text; LlamaGen (arXiv:2406.06525) for one scale, whose released code makes z
 """
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Literal
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from hybridgen.nn.positions import repeat_rows
 from hybridgen.nn.rotary import Pairing, Rotary, Rotation
-from hybridgen.types import Condition, Grid, TokenSpec
+from hybridgen.types import Condition, Due, Grid, TokenSpec
 
 Coordinates = Literal["scaled", "index"]
 PrefixTurn = Literal["rotate", "identity", "zero"]
@@ -48,8 +49,22 @@ class Turning(nn.Module):
         cells = [self.get_buffer(f"scale{s}")[positions] for s, positions in where]
         coordinates = repeat_rows(torch.cat(cells, 1), condition.rows)  # (rows, n, A)
         if self.shift and prefix:
-            coordinates = coordinates + self._along(condition, prefix)[:, -1:]
+            coordinates = coordinates + self._count(condition, prefix)[:, -1:]
         return self.rotary(coordinates)
+
+    def along(self, due: Due, condition: Condition, prefix: int, skip: int, read: bool) -> Rotation:
+        """Of a prefix of so many tokens and of all steps; without `skip` positions for which the prefix stands.
+
+        A position is turned as it is drawn, or as the one of the step before that it is `read` from.
+        """
+        parts = [self.prefix(condition, prefix)] if prefix else []
+        if read:
+            cuts = [(due.scales[0], slice(0, -due.sizes[0]))]
+            parts += [] if skip else [self.still(due.sizes[0])]
+        else:
+            cuts = [(s, slice(max(cut.start, skip), cut.stop)) for s, cut in due.spans()]
+        parts.append(self.at([(s, due.positions[:, cut]) for s, cut in cuts], condition, prefix))
+        return reduce(Rotation.then, parts)
 
     def still(self, n: int) -> Rotation:
         """Of n positions that are not turned."""
@@ -58,11 +73,11 @@ class Turning(nn.Module):
     def prefix(self, condition: Condition, prefix: int) -> Rotation:
         """Of a prefix of so many tokens."""
         if self.kind == "rotate":
-            return self.rotary(self._along(condition, prefix))
+            return self.rotary(self._count(condition, prefix))
         still = self.still(prefix)
         return still if self.kind == "identity" else still.zero()
 
-    def _along(self, condition: Condition, prefix: int) -> Float[Tensor, "#rows P 1"]:
+    def _count(self, condition: Condition, prefix: int) -> Float[Tensor, "#rows P 1"]:
         """Positions of the prefix' tokens: the condition's own, and on from there for what follows its tokens."""
         if condition.positions is None or condition.positions.shape[1] > prefix:
             count = torch.arange(prefix, device=self.rotary.rates.device)

@@ -18,9 +18,10 @@ from hybridgen.config import Composed
 from hybridgen.diffusion.path import COSINE, LINEAR, LINEAR_BETAS
 from hybridgen.errors import UserError
 from hybridgen.laws.backbones import BACKBONE_LAWS, served
+from hybridgen.laws.code_heads import CODE_LAWS
 from hybridgen.laws.conditioners import CONDITIONER_LAWS
-from hybridgen.laws.heads import CODE_LAWS, RESIDUAL_LAWS
 from hybridgen.laws.orders import ORDER_LAWS
+from hybridgen.laws.residual_heads import RESIDUAL_LAWS
 from hybridgen.laws.solvers import SOLVER_LAWS
 from hybridgen.laws.tokenizers import TOKENIZER_LAWS
 from hybridgen.laws.toy import CLASSES, data, examples, plain, pyramid, shaken

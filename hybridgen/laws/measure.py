@@ -1,12 +1,25 @@
 """What laws measure with: gradients within three steps, what must stay as it was, how far apart two results are."""
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+
+from hybridgen.nn.draws import keyed
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def stirred(module: Module, deviation: float = 0.1) -> Module:
+    """A copy with random parameters, away from the zero start where many laws are trivial."""
+    module, rng = copy.deepcopy(module).eval(), keyed("stirred")
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, std=deviation, generator=rng)
+    return module
 
 
 def reached_in_three_steps(module: nn.Module, loss: Callable[[int], Tensor]) -> None:

@@ -12,7 +12,10 @@ from hybridgen.heads.flow import FlowHead
 from hybridgen.heads.grid_diffusion import GridDiffusionHead
 from hybridgen.heads.grid_flow import GridFlowHead
 from hybridgen.heads.regression import RegressionHead
-from hybridgen.laws.heads import CODE_LAWS, RESIDUAL_LAWS, draws_known_moments, stirred
+from hybridgen.laws.code_heads import CODE_LAWS
+from hybridgen.laws.measure import stirred
+from hybridgen.laws.moments import draws_known_moments
+from hybridgen.laws.residual_heads import RESIDUAL_LAWS
 from hybridgen.nn.draws import Draws, keyed
 from hybridgen.types import Condition, TokenSpec
 

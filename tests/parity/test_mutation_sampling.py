@@ -72,12 +72,10 @@ def test_settings_of_a_run(monkeypatch, module, name, run, setting):
     if module is test_hart:
         guidance, settings = test_hart.RUNS[run]
         monkeypatch.setitem(test_hart.RUNS, run, (guidance, [*settings, setting]))
-        again = (case, model, run, monkeypatch)
     else:
         monkeypatch.setitem(module.RUNS, (name, run), [*module.RUNS[name, run], setting])
-        again = (case, model, run)
     with pytest.raises(AssertionError):
-        module.test_generation(*again)
+        module.check_run(case, model, run)
 
 
 @pytest.mark.slow
@@ -113,7 +111,7 @@ def test_what_is_due_when(override):
     case, model = built(name, override)
     module, run = (test_llamagen, "gen_nocfg") if "patch" in override else (test_var, "gen_greedy")
     with pytest.raises((AssertionError, RuntimeError, UserError)):
-        module.test_generation(case, model, run)
+        module.check_run(case, model, run)
 
 
 def test_copies_of_a_training_row():
@@ -130,7 +128,7 @@ def test_text_of_llamagen(override):
     """Its null is given with the weights; of its mask nothing but that of the row itself reproduces the run."""
     case = Case("llamagen_t2i")
     with pytest.raises((AssertionError, RuntimeError)):
-        test_llamagen.test_generation(case, generator(case, f"model.conditioner.{override}"), "gen_greedy")
+        test_llamagen.check_run(case, generator(case, f"model.conditioner.{override}"), "gen_greedy")
 
 
 def test_the_system_prompt(tmp_path_factory):
