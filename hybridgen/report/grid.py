@@ -47,13 +47,28 @@ def _captioned(
         return sheet
     font = ImageFont.load_default(13)
     left = max((int(font.getlength(title)) + 10 for title in row_titles), default=0)
-    top = LINE if column_titles else 0
+    titles = [_in_lines(title, font, width - GAP) for title in column_titles]
+    top = LINE * max((len(lines) for lines in titles), default=0)
     mode = "RGB" if sheet.mode == "L" else sheet.mode
     page = Image.new(mode, (sheet.width + left, sheet.height + top), "white")
     page.paste(sheet, (left, top))
     draw = ImageDraw.Draw(page)
-    for i, title in enumerate(column_titles):
-        draw.text((left + i * width + width // 2, top // 2), title, fill="black", font=font, anchor="mm")
+    for i, lines in enumerate(titles):
+        for j, line in enumerate(reversed(lines)):
+            middle = left + i * width + width // 2, top - LINE * j - LINE // 2
+            draw.text(middle, line, fill="black", font=font, anchor="mm")
     for i, title in enumerate(row_titles):
         draw.text((left - 6, top + i * height + height // 2), title, fill="black", font=font, anchor="rm")
     return page
+
+
+def _in_lines(title: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
+    """A title broken between words into lines of at most `width` pixels; a longer word stays whole."""
+    lines: list[str] = []
+    for word in title.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and font.getlength(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines

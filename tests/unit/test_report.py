@@ -41,6 +41,16 @@ def test_large_pictures_stay_as_they_are_and_captions_make_room():
     assert titled.crop((0, 0, titled.width, 17)).convert("L").getextrema()[0] < 128, "the titles are written"
 
 
+def test_long_titles_are_broken_between_words():
+    pixels = np.zeros((2, 1, 96, 96), np.uint8)
+    short, long = picture_grid(pixels, column_titles=["a", "b"]), picture_grid(pixels, column_titles=["a", "b " * 40])
+    assert long.width == short.width
+    assert long.height > short.height
+    column = np.asarray(long.convert("L"))[: long.height - 98]
+    assert column[:-18, : 96 + GAP].min() == 255, "a stays in its column"
+    assert all(column[row : row + 18, 96 + GAP :].min() < 128 for row in range(0, column.shape[0], 18))
+
+
 def test_an_empty_grid_is_an_error():
     with pytest.raises(UserError, match="at least one"):
         picture_grid(np.zeros((0, 1, 4, 4), np.uint8))
