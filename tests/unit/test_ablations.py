@@ -13,7 +13,7 @@ STUDIES = {  # trials, tokenizers, generators; of an ablation with one seed
     "alternation": (4, 4, 4),
     "codebook": (5, 5, 5),
     "early_diffusion": (2, 1, 2),
-    "guidance": (40, 1, 1),
+    "guidance": (24, 1, 1),
     "head_size_by_steps": (24, 1, 4),
     "regression": (4, 1, 3),
     "residual": (3, 2, 3),

@@ -5,6 +5,7 @@ import os
 
 import pytest
 from dummy_study import dummy, loss, states
+from optuna.exceptions import StorageInternalError
 
 from hybridgen.sweeps.lease import OWNER, owner
 from hybridgen.sweeps.study import REASON, TICKET
@@ -157,3 +158,25 @@ def test_without_an_end(tmp_path):
 
     assert work(study, counts, stop=lambda: len(seen) == 3, unbounded=True) == 3
     assert states(study) == {"COMPLETE": 3}
+
+
+@pytest.mark.parametrize("taken_by_another", [False, True])
+def test_a_claim_whose_answer_is_lost(tmp_path, monkeypatch, taken_by_another):
+    """The database put the trial to work and could not say so: the trial is its worker's, and nobody else's."""
+    monkeypatch.setattr("hybridgen.sweeps.study.SETTLING", 0.0)
+    study, broken = dummy(tmp_path), []
+    study.open_tickets(2)
+    change = study.storage.set_trial_state_values
+
+    def breaks_once(trial_id, state, values=None):
+        done = change(trial_id, state, values)
+        if not broken:
+            broken.append(trial_id)
+            if taken_by_another:
+                study.storage.set_trial_user_attr(trial_id, OWNER, owner())
+            raise StorageInternalError("server closed the connection unexpectedly")
+        return done
+
+    monkeypatch.setattr(study.storage, "set_trial_state_values", breaks_once)
+    assert work(study, run) == (1 if taken_by_another else 2)
+    assert states(study) == ({"RUNNING": 1, "COMPLETE": 1} if taken_by_another else {"COMPLETE": 2})
