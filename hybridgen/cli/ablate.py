@@ -72,7 +72,7 @@ def _matched(
     from hybridgen.cli.show import say
     from hybridgen.sweeps.ablate import match_all
 
-    matched = match_all(experiment, ablation, args.match)
+    matched = match_all(experiment, ablation, args.match, say)
     if not args.worker:
         for name, found in matched.items():
             say(f"{name}: {found.ratio:.1%} of the base's {args.match}; {' '.join(found.overrides) or 'as it is'}")

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,10 @@ from hybridgen.sweeps.study import REASON
 from hybridgen.sweeps.table import Table, as_csv, latex, make_table, markdown
 
 
-def match_all(experiment: Experiment, ablation: Ablation, kind: Budget) -> dict[str, Matched]:
-    """Every other variant brought to the base's budget.
+def match_all(
+    experiment: Experiment, ablation: Ablation, kind: Budget, say: Callable[[str], None]
+) -> dict[str, Matched]:
+    """Every other variant brought to the base's budget; `say` is told of each size that is tried.
 
     Found once and kept under runs/matched/: seconds are never measured twice alike, and the overrides name the study.
 
@@ -33,7 +35,7 @@ def match_all(experiment: Experiment, ablation: Ablation, kind: Budget) -> dict[
         if not file.exists():
             base = ablation.variants[ablation.options.base]
             found = {
-                variant: match(experiment, base, texts, ablation.options.resize, kind)
+                variant: match(experiment, base, texts, ablation.options.resize, kind, _named(variant, say))
                 for variant, texts in ablation.variants.items()
                 if variant != ablation.options.base
             }
@@ -41,6 +43,10 @@ def match_all(experiment: Experiment, ablation: Ablation, kind: Budget) -> dict[
             write_atomic(file, json.dumps(kept, indent=1) + "\n")
         stored = json.loads(file.read_text())
     return {variant: Matched(tuple(m["overrides"]), m["ratio"]) for variant, m in stored.items()}
+
+
+def _named(variant: str, say: Callable[[str], None]) -> Callable[[str], None]:
+    return lambda line: say(f"{variant}: {line}")
 
 
 def tabulate(session: Session, ablation: Ablation, seeds: int, matched: Mapping[str, Matched]) -> Table:

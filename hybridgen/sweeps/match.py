@@ -1,10 +1,11 @@
 """Variants resized until they cost as much as the base: comparisons at equal budget.
 
-What may be resized is tried key by key, each by bisection (costs grow with each of them); what the first key leaves
-over, because widths are whole numbers, the next one makes up. Parameters and products are counted; seconds are timed,
-by turns with the base's.
+What may be resized is tried key by key (costs grow with each of them); what the first key leaves over, because widths
+are whole numbers, the next one makes up. Parameters and products are counted; seconds are timed, by turns with the
+base's.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +25,9 @@ from hybridgen.training.machine import choose
 
 Budget = Literal["params", "macs", "seconds"]
 WITHIN = 0.02  # of the base's budget
-UNSURE = 0.03  # of it: a 99.9 % interval of timings wider than this to both sides tells too little
+UNSURE = 0.05  # of it: a 99.9 % interval of timings wider than this to both sides tells too little
 LARGEST = 32  # times a size may grow or shrink
+STRIDE = 2  # times it does so at once: what is far off is dear to time
 PICTURES = 32  # a batch when seconds are measured
 
 
@@ -53,9 +55,10 @@ def stopwatch(composed: Composed) -> Stopwatch:
 
 
 def match(
-    experiment: Experiment, base: Sequence[str], variant: Sequence[str], keys: Sequence[str], kind: Budget
-) -> Matched:
-    """Further overrides that bring a variant to the base's budget.
+    experiment: Experiment, base: Sequence[str], variant: Sequence[str], keys: Sequence[str], kind: Budget,
+    say: Callable[[str], None] = lambda line: None,
+) -> Matched:  # fmt: skip
+    """Further overrides that bring a variant to the base's budget; `say` is told of each that is tried.
 
     Raises:
         UserError: none of the keys brings it within 2 %, or seconds vary too much to tell.
@@ -63,7 +66,9 @@ def match(
     weigh = _scales(experiment.compose(base), kind)
 
     def ratio(overrides: Sequence[str]) -> float:
-        return weigh(experiment.compose([*variant, *overrides]))
+        found = weigh(experiment.compose([*variant, *overrides]))
+        say(f"{' '.join(overrides) or 'as it is'}: {found:.1%} of the base's {kind}")
+        return found
 
     enough = WITHIN / 2 if kind == "seconds" else 0.0  # what is timed is not worth splitting further
     best = Matched((), ratio(()))
@@ -75,8 +80,12 @@ def match(
         if size is None:
             continue
         step = _step(composed, key)
-        tried = lambda value, key=key: ratio([*best.overrides, f"{key}={value}"])  # noqa: B023, E731
-        found = _bisected(tried, size, step, enough)
+        present = best
+
+        def tried(value: int | float, key: str = key, size: int | float = size, present: Matched = present) -> float:
+            return present.ratio if value == size else ratio([*present.overrides, f"{key}={value}"])
+
+        found = _nearest(tried, size, step, enough)
         if abs(found[1] - 1) < abs(best.ratio - 1):
             best = Matched((*best.overrides, f"{key}={found[0]}"), found[1])
     if abs(best.ratio - 1) > WITHIN:
@@ -136,38 +145,31 @@ def _step(composed: Composed, key: str) -> int | float:
     return 2 * heads if isinstance(heads, int) else 1
 
 
-def _bisected(
+def _nearest(
     ratio: Callable[[int | float], float], size: int | float, step: int | float, enough: float = 0.0
 ) -> tuple[int | float, float]:
     """The multiple of `step` whose ratio is nearest to 1, and that ratio; `ratio` grows with the value.
 
     The first one within `enough` of 1 will do.
     """
-    low, high = max(1, round(size / LARGEST / step)), max(2, round(size * LARGEST / step))
+    least, most = max(1, round(size / LARGEST / step)), max(2, round(size * LARGEST / step))
     tried: dict[int, float] = {}
-
-    def at(count: int) -> float:
-        if count not in tried:
-            tried[count] = ratio(count * step)
-        return tried[count]
-
-    at(max(1, round(size / step)))
-    while high - low > 1:
-        middle = _between(low, high, tried)
-        if abs(at(middle) - 1) <= enough:
-            return middle * step, at(middle)
-        if at(middle) < 1:
-            low = middle
-        else:
-            high = middle
-    at(low), at(high)
+    count = max(1, round(size / step))
+    while count not in tried:
+        tried[count] = ratio(count * step)
+        if abs(tried[count] - 1) <= enough:
+            break
+        low = max((c for c, found in tried.items() if found < 1), default=None)
+        high = min((c for c, found in tried.items() if found >= 1), default=None)
+        if high is None or low is None:
+            count = max(least, count // STRIDE) if low is None else min(most, low * STRIDE)
+        elif high - low > 1:
+            count = _between(low, high, tried)
     count = min(tried, key=lambda count: abs(tried[count] - 1))
     return count * step, tried[count]
 
 
 def _between(low: int, high: int, tried: dict[int, float]) -> int:
-    """The geometric middle: sizes differ by factors; the present one first, which is near."""
-    inside = [count for count in tried if low < count < high]
-    if inside:
-        return inside[0]
-    return min(high - 1, max(low + 1, round((low * high) ** 0.5)))
+    """Where a power law through both ends says 1, and now and then the middle, lest one end stands for ever."""
+    share = 0.5 if len(tried) % 3 == 0 else math.log(1 / tried[low]) / math.log(tried[high] / tried[low])
+    return min(high - 1, max(low + 1, round(low * (high / low) ** share)))

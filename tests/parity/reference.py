@@ -5,7 +5,6 @@ A test module makes one `Case` (fixture of scope "module"), compares with `check
 
 import json
 import os
-import re
 import tempfile
 from functools import cache, cached_property
 from pathlib import Path
@@ -130,27 +129,25 @@ class Case:
             assert spread <= ROUNDING, f"{key}: relative root mean square {spread:.3g}, allowed {ROUNDING:.3g}"
         self.checked[key] = max(error, self.checked.get(key, 0.0))
 
-    def finish(self, excused=None):
-        """Every output was compared, or is excused by a pattern with its reason; prints the count.
+    def finish(self):
+        """Every output was compared; prints the count.
 
         With HYBRIDGEN_PARITY=DIR the account is written to DIR/<case>.json, for the table of docs/published.md.
         """
         if not self.checked:
             pytest.skip("no comparison ran before this one: it judges the whole file")
-        excused = excused or {}
-        reasons = {k: why for k in self.outs for pattern, why in excused.items() if re.fullmatch(pattern, k)}
-        left = sorted(self.outs.keys() - self.checked.keys() - reasons.keys())
         said = f"{self.name}: {len(self.checked)} of {len(self.outs)} outputs compared"
-        print(said + (f", {len(reasons)} excused" if reasons else ""))
-        self._write(reasons)
-        assert not left, f"{said}; neither compared nor excused: {', '.join(left[:20])} ({len(left)})"
+        print(said)
+        self._write()
+        left = sorted(self.outs.keys() - self.checked.keys())
+        assert not left, f"{said}; not compared: {', '.join(left[:20])} ({len(left)})"
         return len(self.checked)
 
-    def _write(self, reasons):
+    def _write(self):
         folder = os.environ.get("HYBRIDGEN_PARITY")
         if not folder or not shared_folder():  # the page tells of whole cases
             return
         worst = {k: [e, self.tolerances[k].get("tol_max_rel", 0.0)] for k, e in sorted(self.checked.items())}
-        account = {"outputs": len(self.outs), "compared": worst, "excused": reasons}
+        account = {"outputs": len(self.outs), "compared": worst}
         Path(folder).mkdir(parents=True, exist_ok=True)
         (Path(folder) / f"{self.name}.json").write_text(json.dumps(account, indent=1) + "\n")

@@ -10,8 +10,8 @@ from tiny_run import TINY
 from hybridgen.errors import UserError
 from hybridgen.sweeps import match as matching
 from hybridgen.sweeps.block import Experiment
-from hybridgen.sweeps.match import _bisected, budget, match
-from hybridgen.sweeps.pace import MOST, pace
+from hybridgen.sweeps.match import _nearest, budget, match
+from hybridgen.sweeps.pace import LONG, pace
 
 TINY_ONE = Experiment(str(TINY))
 KEYS = ("model.residual_head.mlp_width", "model.backbone.width", "model.backbone.mlp_ratio")
@@ -51,7 +51,7 @@ def test_the_nearest_size_is_found(size, goal, step):
         asked.append(value)
         return value / goal
 
-    value, found = _bisected(ratio, size, step)
+    value, found = _nearest(ratio, size, step)
     assert abs(value - goal) <= step / 2 + 1e-9
     assert found == pytest.approx(value / goal)
     assert len(asked) < 25
@@ -78,11 +78,11 @@ def test_pace_through_noise(seed):
     """The ratio is told to 2 % where it matters, and in a few rounds where it does not."""
     for true in (0.985, 1.0, 1.01):
         machine = Busy(seed)
-        found = pace(machine.stopwatch(3 * true), machine.stopwatch(3.0), 0.02)
+        found = pace(machine.stopwatch(0.2 * true), machine.stopwatch(0.2), 0.02)
         assert found.ratio == pytest.approx(true, abs=0.02)
         assert found.low <= true <= found.high
     machine = Busy(seed)
-    assert pace(machine.stopwatch(2.0), machine.stopwatch(1.0), 0.02).ratio == pytest.approx(2, rel=0.1)
+    assert pace(machine.stopwatch(0.4), machine.stopwatch(0.2), 0.02).ratio == pytest.approx(2, rel=0.1)
     assert machine.calls < 60
 
 
@@ -95,7 +95,8 @@ def composed(overrides, compose=Experiment.compose):
 def _cost(composed):
     """Made-up seconds of the tiny experiment: what does not depend on sizes, and what does."""
     head, backbone = composed.config["model"]["residual_head"], composed.config["model"]["backbone"]
-    return 1.0 + (0.0 if head is None else 0.02 * head["mlp_width"]) + 0.03 * backbone["width"] * backbone["mlp_ratio"]
+    grown = (0.0 if head is None else 0.02 * head["mlp_width"]) + 0.03 * backbone["width"] * backbone["mlp_ratio"]
+    return 0.02 * (1.0 + grown)
 
 
 @pytest.mark.slow
@@ -123,4 +124,4 @@ def test_timings_that_tell_nothing_are_said(monkeypatch):
     monkeypatch.setattr(matching, "stopwatch", lambda composed: machine.stopwatch(1.0))
     with pytest.raises(UserError, match="timings vary too much here"):
         match(TINY_ONE, [], ["seed=1"], KEYS, "seconds")
-    assert machine.calls <= 2 * MOST + 2
+    assert machine.calls <= 3 * LONG, "it gives up in time"
