@@ -18,7 +18,7 @@ setup: $(USER_READY)  ## .venv with the package, at the tested versions
 
 dev: $(DEV_READY)  ## .venv with the tools for tests and docs as well
 
-demo: $(USER_READY)  ## train, sample and judge the demo: about ten minutes on two cores
+demo: $(USER_READY)  ## train, sample and judge the demo: ten minutes on two cores, fifteen without bf16
 	$(BIN)/hybridgen train demo
 
 test: $(DEV_READY)  ## the whole test suite, fast tests first
