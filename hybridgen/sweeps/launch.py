@@ -146,9 +146,9 @@ def supervise(
     try:
         with shown(say) as show:
             while True:
+                workers.look()  # first: whoever is missed here is still counted as alive when all seems done
                 lost = study.recover()
                 waiting = study.open_tickets(total or 0)
-                workers.look()
                 found = standing(study, total or 0)
                 for trial in lost:
                     say(f"trial {trial.number}: its worker is gone; the trial is begun again")

@@ -92,6 +92,23 @@ def test_the_command_replaces_a_worker_that_was_killed(tmp_path):
     whole(study, tmp_path, 6)
 
 
+def test_a_worker_that_is_killed_while_the_command_looks(tmp_path, monkeypatch):
+    """In the last trial, just after the command has looked for lost ones: it looks again before it ends."""
+    study, crew = dummy(tmp_path), Dummies([], 1, tmp_path)
+    crew.act, recover = FOREVER.format(5), study.recover
+
+    def killed_after():
+        found = recover()
+        for process in crew.alive.values() if notes(tmp_path, "stuck") and not crew.deaths else ():
+            process.kill()
+            process.wait()
+        return found
+
+    monkeypatch.setattr(study, "recover", killed_after)
+    supervise(study, crew, 6, lambda line: None)
+    whole(study, tmp_path, 6)
+
+
 def test_workers_that_always_die_end_the_command(tmp_path):
     """It does not start them for ever."""
     crew = Dummies([], 1, tmp_path)
