@@ -2,12 +2,13 @@
 
 import os
 import socket
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybridgen.files import process_start
-from hybridgen.sweeps.storage import GRACE, beat, is_database
+from hybridgen.sweeps.storage import GRACE, beat, is_database, patiently
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 OWNER = "owner"
+SETTLING = 1.0  # seconds after which whoever put a trial to work has signed it
 
 
 def owner() -> dict[str, Any]:
@@ -43,6 +45,14 @@ class Leases:
         self.folder.mkdir(parents=True, exist_ok=True)
         return (self.folder / str(trial.number)).touch
 
+    def take(self, waiting: "FrozenTrial") -> bool:
+        """Puts a waiting trial to work and signs it; False where another worker was faster."""
+        self.sign(waiting)()  # first: who dies right after this is found by it
+        if not self._begin(waiting):
+            return False
+        patiently(lambda: self.storage.set_trial_user_attr(waiting._trial_id, OWNER, owner()))
+        return True
+
     def has_died(self, trial: "FrozenTrial") -> bool:
         """Whether the worker of a running trial is known to be gone. A database's own heartbeat is not asked here."""
         who: Mapping[str, Any] | None = trial.user_attrs.get(OWNER)
@@ -56,3 +66,25 @@ class Leases:
         late = now.stat().st_mtime - lease.stat().st_mtime > GRACE * beat()
         now.unlink(missing_ok=True)
         return late
+
+    def _begin(self, waiting: "FrozenTrial") -> bool:
+        """Whether this process, and no other, changed its state."""
+        from optuna.exceptions import UpdateFinishedTrialError
+        from optuna.trial import TrialState
+
+        attempts = 0
+
+        def change() -> bool:
+            nonlocal attempts
+            attempts += 1
+            return self.storage.set_trial_state_values(waiting._trial_id, TrialState.RUNNING)
+
+        try:
+            won = patiently(change)
+        except UpdateFinishedTrialError:
+            return False
+        if won or attempts == 1:
+            return won
+        time.sleep(SETTLING)  # the database did it and could not say so, or another worker did, who has signed by then
+        found = patiently(lambda: self.storage.get_trial(waiting._trial_id))
+        return found.state == TrialState.RUNNING and OWNER not in found.user_attrs

@@ -7,14 +7,13 @@ marked `stopped` and gets another one in any case. So a ticket counts once, what
 """
 
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybridgen.files import lock
-from hybridgen.sweeps.lease import OWNER, Leases, owner
+from hybridgen.sweeps.lease import Leases
 from hybridgen.sweeps.samplers import make_pruner, make_sampler
 from hybridgen.sweeps.settings import SweepOptions
 from hybridgen.sweeps.space import Params, Space
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 TICKET, REASON, STOPPED, SURPLUS = "ticket", "reason", "stopped", "surplus"
 TRIES = 2  # trials of a ticket whose worker was lost
-SETTLING = 1.0  # seconds after which whoever put a trial to work has signed it
 
 
 @dataclass(frozen=True)
@@ -148,7 +146,7 @@ class Study:
         self.note(trial, STOPPED, True)
         self._close(trial, _states().FAIL)
 
-    def note(self, trial: "Trial | FrozenTrial", key: str, value: Any) -> None:
+    def note(self, trial: "Trial", key: str, value: Any) -> None:
         """An attribute of a trial in work."""
         patiently(lambda: self.storage.set_trial_user_attr(trial._trial_id, key, value))
 
@@ -182,34 +180,11 @@ class Study:
                 self.storage.set_trial_user_attr(waiting._trial_id, SURPLUS, True)
                 self._close(waiting, states.FAIL)
                 continue
-            self.leases.sign(waiting)()  # first: who dies right after the claim is found by it
-            if not self._begin(waiting):
+            if not self.leases.take(waiting):
                 continue
-            self.note(waiting, OWNER, owner())
             self.study.sampler = make_sampler(self.plan.options, waiting.number)
             return Trial(self.study, waiting._trial_id)
         return None
-
-    def _begin(self, waiting: "FrozenTrial") -> bool:
-        """Whether this process, and no other, put a waiting trial to work."""
-        from optuna.exceptions import UpdateFinishedTrialError
-
-        attempts = 0
-
-        def change() -> bool:
-            nonlocal attempts
-            attempts += 1
-            return self.storage.set_trial_state_values(waiting._trial_id, _states().RUNNING)
-
-        try:
-            won = patiently(change)
-        except UpdateFinishedTrialError:
-            return False
-        if won or attempts == 1:
-            return won
-        time.sleep(SETTLING)  # the database did it and could not say so, or another worker did, who has signed by then
-        found = patiently(lambda: self.storage.get_trial(waiting._trial_id))
-        return found.state == _states().RUNNING and OWNER not in found.user_attrs
 
     def _close(self, trial: "Trial | FrozenTrial", state: "TrialState", values: Sequence[float] | None = None) -> None:
         """End a trial; one that was ended already, by this call before the connection broke or by others, stays so."""

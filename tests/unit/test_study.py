@@ -163,10 +163,10 @@ def test_without_an_end(tmp_path):
 @pytest.mark.parametrize("taken_by_another", [False, True])
 def test_a_claim_whose_answer_is_lost(tmp_path, monkeypatch, taken_by_another):
     """The database put the trial to work and could not say so: the trial is its worker's, and nobody else's."""
-    monkeypatch.setattr("hybridgen.sweeps.study.SETTLING", 0.0)
+    monkeypatch.setattr("hybridgen.sweeps.lease.SETTLING", 0.0)
     study, broken = dummy(tmp_path), []
     study.open_tickets(2)
-    change = study.storage.set_trial_state_values
+    change = study.leases.storage.set_trial_state_values
 
     def breaks_once(trial_id, state, values=None):
         done = change(trial_id, state, values)
@@ -177,6 +177,6 @@ def test_a_claim_whose_answer_is_lost(tmp_path, monkeypatch, taken_by_another):
             raise StorageInternalError("server closed the connection unexpectedly")
         return done
 
-    monkeypatch.setattr(study.storage, "set_trial_state_values", breaks_once)
+    monkeypatch.setattr(study.leases.storage, "set_trial_state_values", breaks_once)
     assert work(study, run) == (1 if taken_by_another else 2)
     assert states(study) == ({"RUNNING": 1, "COMPLETE": 1} if taken_by_another else {"COMPLETE": 2})
