@@ -1,5 +1,6 @@
 """Pictures side by side in one picture."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,6 +14,7 @@ from hybridgen.provenance import to_image
 SEEN = 96  # pixels a side below which a picture is hard to judge on a screen
 GAP = 2
 LINE = 18  # height of a caption
+_INNER_CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 def picture_grid(
@@ -63,9 +65,10 @@ def _captioned(
 
 
 def _in_lines(title: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
-    """A title broken between words into lines of at most `width` pixels; a longer word stays whole."""
+    """A title broken into lines of at most `width` pixels: between words, in longer ones before their capitals."""
     lines: list[str] = []
-    for word in title.split():
+    words = (w if font.getlength(w) <= width else _INNER_CAPITAL.sub(" ", w) for w in title.split())
+    for word in " ".join(words).split():
         longer = f"{lines[-1]} {word}" if lines else word
         if lines and font.getlength(longer) <= width:
             lines[-1] = longer

@@ -51,6 +51,13 @@ def test_long_titles_are_broken_between_words():
     assert all(column[row : row + 18, 96 + GAP :].min() < 128 for row in range(0, column.shape[0], 18))
 
 
+def test_long_names_are_broken_before_their_capitals():
+    pixels = np.full((2, 1, 96, 96), 255, np.uint8)
+    page = picture_grid(pixels, column_titles=["HerbaceousVegetation", ""])
+    assert page.height > picture_grid(pixels, column_titles=["Highway", ""]).height
+    assert np.asarray(page.convert("L"))[:, 96 + GAP :].min() == 255, "it stays in its column"
+
+
 def test_an_empty_grid_is_an_error():
     with pytest.raises(UserError, match="at least one"):
         picture_grid(np.zeros((0, 1, 4, 4), np.uint8))
