@@ -37,7 +37,7 @@ def unfold(x: Float[Tensor, "B Cf *small"], factor: int = 2) -> Float[Tensor, "B
 
 
 def channels_innermost(x: Float[Tensor, "B C *grid"]) -> Float[Tensor, "B C *grid"]:
-    """The same numbers in the layout that a CPU convolves fastest: a step of stage 1 takes three quarters of the time."""
+    """The same numbers in the layout that a CPU convolves fastest: a step of stage 1 takes 3/4 of the time."""
     layout = {4: torch.channels_last, 5: torch.channels_last_3d}.get(x.dim(), torch.contiguous_format)
     return x.contiguous(memory_format=layout)
 
