@@ -25,7 +25,7 @@ from hybridgen.training.machine import choose
 
 Budget = Literal["params", "macs", "seconds"]
 WITHIN = 0.02  # of the base's budget
-UNSURE = 0.05  # of it: a 99.9 % interval of timings wider than this to both sides tells too little
+UNSURE = 0.03  # of it: a 99.9 % interval of timings wider than this to both sides tells too little
 LARGEST = 32  # times a size may grow or shrink
 STRIDE = 2  # times it does so at once: what is far off is dear to time
 PICTURES = 32  # a batch when seconds are measured

@@ -13,7 +13,7 @@ Stopwatch = Callable[[], float]
 """Does the thing once; the seconds that it took."""
 
 FEWEST = 12  # rounds
-LONG = 120.0  # seconds after which the answer is taken as it is
+LONG = 240.0  # seconds after which the answer is taken as it is
 SURE = 3.3  # deviations: an interval of 99.9 %, for it is looked at again and again
 
 
