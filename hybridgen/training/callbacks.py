@@ -92,8 +92,8 @@ class Saving(Stepwise):
                     trainer.save_checkpoint(temporary)
             else:  # has its part in gathering what is saved; nothing is written here
                 trainer.save_checkpoint(self.run.checkpoint)
-        self.wish.stop = stop
-        trainer.should_stop = trainer.should_stop or stop
+        if stop:  # never set to False: a signal that came while we saved stands until the next step
+            self.wish.stop = trainer.should_stop = True
 
 
 class Watching(Stepwise):

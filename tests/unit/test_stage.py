@@ -177,6 +177,21 @@ def test_one_signal_ends_the_step_and_saves(stage, tmp_path, number):
     assert curves(tmp_path / "stopped") == curves(tmp_path / "whole")
 
 
+def test_a_signal_while_a_checkpoint_is_written(stage, tmp_path, monkeypatch):
+    """It is not forgotten: training ends after the next step."""
+    save = pl.Trainer.save_checkpoint
+
+    def disturbed(trainer, path, *arguments, **options):
+        save(trainer, path, *arguments, **options)
+        if trainer.global_step == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(pl.Trainer, "save_checkpoint", disturbed)
+    with pytest.raises(KeyboardInterrupt):
+        stage("generator", tmp_path)
+    assert torch.load(Run(tmp_path).checkpoint, weights_only=True)["global_step"] == 5
+
+
 def test_a_second_signal_stops_at_once(stage, tmp_path):
     """The step is not finished, the last checkpoint stands, and Ctrl-C works again afterwards."""
 
