@@ -3,6 +3,9 @@
 import argparse
 import dataclasses
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from hybridgen.cli import VERBS
@@ -65,6 +68,22 @@ def _finish(
     return 0 if any(table.runs) else 1
 
 
+@contextmanager
+def _as_a_worker(args: argparse.Namespace) -> Iterator[None]:
+    """As many threads as the worker will have that times the pictures; jobs have what their cluster gives them."""
+    import torch
+
+    from hybridgen.sweeps.launch import threads_each
+
+    before = torch.get_num_threads()
+    if args.launcher == "local" and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(threads_each(args.workers))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def _matched(
     experiment: "Experiment", ablation: "Ablation", args: argparse.Namespace
 ) -> "tuple[Ablation, dict[str, Matched]]":
@@ -72,7 +91,8 @@ def _matched(
     from hybridgen.cli.show import say
     from hybridgen.sweeps.ablate import match_all
 
-    matched = match_all(experiment, ablation, args.match, say)
+    with _as_a_worker(args):
+        matched = match_all(experiment, ablation, args.match, say)
     if not args.worker:
         for name, found in matched.items():
             say(f"{name}: {found.ratio:.1%} of the base's {args.match}; {' '.join(found.overrides) or 'as it is'}")

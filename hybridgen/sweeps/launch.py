@@ -114,13 +114,18 @@ def source_path() -> str:
     return f"PYTHONPATH={os.pathsep.join([str(Path(__file__).resolve().parents[2]), os.environ.get('PYTHONPATH', '')])}"
 
 
+def threads_each(count: int) -> int:
+    """The threads of each of `count` workers, where OMP_NUM_THREADS does not say."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // count)
+
+
 def shares(slot: int, count: int) -> dict[str, str]:
     """The environment of a worker: its share of the cores, and of the GPUs where there are some."""
     import torch
 
     environment = dict(os.environ)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    environment.setdefault("OMP_NUM_THREADS", str(max(1, cores // count)))
+    environment.setdefault("OMP_NUM_THREADS", str(threads_each(count)))
     named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
     devices = named or [str(i) for i in range(torch.cuda.device_count())]
     if devices and count > 1:

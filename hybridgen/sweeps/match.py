@@ -2,7 +2,7 @@
 
 What may be resized is tried key by key (costs grow with each of them); what the first key leaves over, because widths
 are whole numbers, the next one makes up. Parameters and products are counted; seconds are timed, by turns with the
-base's.
+base's, on as many threads as the caller has set.
 """
 
 import math
@@ -74,7 +74,7 @@ def match(
     best = Matched((), ratio(()))
     for key in keys:
         if abs(best.ratio - 1) <= WITHIN:
-            return best
+            break
         composed = experiment.compose([*variant, *best.overrides])
         size = _size(composed, key)
         if size is None:
@@ -94,7 +94,18 @@ def match(
             f"--match {kind}: [{', '.join(variant)}] comes to {best.ratio:.2f} of the base's budget at best{changed}\n"
             f"  resized were {', '.join(keys)}; name others in ablate.resize"
         )
-    return best
+    return _again(best, ratio) if kind == "seconds" else best
+
+
+def _again(best: Matched, ratio: Callable[[Sequence[str]], float]) -> Matched:
+    """Timed anew: the best of several noisy timings looks better than it is."""
+    found = ratio(best.overrides)
+    if abs(found - 1) > WITHIN:
+        raise UserError(
+            f"--match seconds: {' '.join(best.overrides)} came to {best.ratio:.1%} of the base's, then to {found:.1%}\n"
+            "  stop what else runs on this machine, or take --match macs"
+        )
+    return Matched(best.overrides, found)
 
 
 def _scales(base: Composed, kind: Budget) -> Callable[[Composed], float]:

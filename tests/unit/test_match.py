@@ -11,7 +11,7 @@ from hybridgen.errors import UserError
 from hybridgen.sweeps import match as matching
 from hybridgen.sweeps.block import Experiment
 from hybridgen.sweeps.match import _nearest, budget, match
-from hybridgen.sweeps.pace import LONG, pace
+from hybridgen.sweeps.pace import LONG, Pace, pace
 
 TINY_ONE = Experiment(str(TINY))
 KEYS = ("model.residual_head.mlp_width", "model.backbone.width", "model.backbone.mlp_ratio")
@@ -125,3 +125,13 @@ def test_timings_that_tell_nothing_are_said(monkeypatch):
     with pytest.raises(UserError, match="timings vary too much here"):
         match(TINY_ONE, [], ["seed=1"], KEYS, "seconds")
     assert machine.calls <= 3 * LONG, "it gives up in time"
+
+
+def test_a_match_is_timed_anew(monkeypatch):
+    """What was found is not believed: one that does not hold is refused with both figures; else the later counts."""
+    found = iter([Pace(1.0, 0.99, 1.01), Pace(1.03, 1.01, 1.05), Pace(0.99, 0.98, 1.0), Pace(1.01, 1.0, 1.02)])
+    monkeypatch.setattr(matching, "pace", lambda *_: next(found))
+    monkeypatch.setattr(matching, "stopwatch", lambda composed: lambda: 1.0)
+    with pytest.raises(UserError, match=r"came to 100\.0% of the base's, then to 103\.0%"):
+        match(TINY_ONE, [], ["seed=1"], KEYS, "seconds")
+    assert match(TINY_ONE, [], ["seed=1"], KEYS, "seconds").ratio == 1.01
