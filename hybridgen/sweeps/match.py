@@ -20,7 +20,7 @@ from hybridgen.errors import UserError
 from hybridgen.evaluation.cost import macs
 from hybridgen.evaluation.timing import seconds
 from hybridgen.sweeps.block import Experiment
-from hybridgen.sweeps.pace import Stopwatch, pace
+from hybridgen.sweeps.pace import LONG, LOOK, Stopwatch, pace
 from hybridgen.training.machine import choose
 
 Budget = Literal["params", "macs", "seconds"]
@@ -65,15 +65,17 @@ def match(
     """
     weigh = _scales(experiment.compose(base), kind)
 
-    def ratio(overrides: Sequence[str]) -> float:
-        found = weigh(experiment.compose([*variant, *overrides]))
+    def ratio(overrides: Sequence[str], long: float = LOOK) -> float:
+        found = weigh(experiment.compose([*variant, *overrides]), long)
         say(f"{' '.join(overrides) or 'as it is'}: {found:.1%} of the base's {kind}")
         return found
 
-    enough = WITHIN / 2 if kind == "seconds" else 0.0  # what is timed is not worth splitting further
+    timed = kind == "seconds"
+    enough = WITHIN / 2 if timed else 0.0  # what is timed is not worth splitting further
+    near = WITHIN / 2 if timed else WITHIN  # and leaves room for being timed anew
     best = Matched((), ratio(()))
     for key in keys:
-        if abs(best.ratio - 1) <= WITHIN:
+        if abs(best.ratio - 1) <= near:
             break
         composed = experiment.compose([*variant, *best.overrides])
         size = _size(composed, key)
@@ -94,12 +96,11 @@ def match(
             f"--match {kind}: [{', '.join(variant)}] comes to {best.ratio:.2f} of the base's budget at best{changed}\n"
             f"  resized were {', '.join(keys)}; name others in ablate.resize"
         )
-    return _again(best, ratio) if kind == "seconds" else best
+    return _anew(best, ratio(best.overrides, LONG)) if timed else best
 
 
-def _again(best: Matched, ratio: Callable[[Sequence[str]], float]) -> Matched:
-    """Timed anew: the best of several noisy timings looks better than it is."""
-    found = ratio(best.overrides)
+def _anew(best: Matched, found: float) -> Matched:
+    """Timed anew, and for longer: the best of several noisy timings looks better than it is."""
     if abs(found - 1) > WITHIN:
         raise UserError(
             f"--match seconds: {' '.join(best.overrides)} came to {best.ratio:.1%} of the base's, then to {found:.1%}\n"
@@ -108,15 +109,15 @@ def _again(best: Matched, ratio: Callable[[Sequence[str]], float]) -> Matched:
     return Matched(best.overrides, found)
 
 
-def _scales(base: Composed, kind: Budget) -> Callable[[Composed], float]:
-    """What gives an experiment's budget in units of the base's."""
+def _scales(base: Composed, kind: Budget) -> Callable[[Composed, float], float]:
+    """What gives an experiment's budget in units of the base's; how many seconds to time it is the second argument."""
     if kind != "seconds":
         goal = budget(base, kind)
-        return lambda composed: budget(composed, kind) / goal
+        return lambda composed, long: budget(composed, kind) / goal
     reference = stopwatch(base)
 
-    def timed(composed: Composed) -> float:
-        found = pace(stopwatch(composed), reference, WITHIN)
+    def timed(composed: Composed, long: float) -> float:
+        found = pace(stopwatch(composed), reference, WITHIN, long)
         undecided = found.low <= 1 + WITHIN and found.high >= 1 - WITHIN
         if undecided and (found.high - found.low) / 2 > UNSURE:
             raise UserError(
@@ -182,5 +183,5 @@ def _nearest(
 
 def _between(low: int, high: int, tried: dict[int, float]) -> int:
     """Where a power law through both ends says 1, and now and then the middle, lest one end stands for ever."""
-    share = 0.5 if len(tried) % 3 == 0 else math.log(1 / tried[low]) / math.log(tried[high] / tried[low])
+    share = 0.5 if len(tried) % 5 == 0 else math.log(1 / tried[low]) / math.log(tried[high] / tried[low])
     return min(high - 1, max(low + 1, round(low * (high / low) ** share)))

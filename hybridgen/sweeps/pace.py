@@ -1,7 +1,8 @@
 """How much longer one thing takes than another, told apart from the noise of a machine that also does other work.
 
-Both are timed by turns, so that what slows the machine down for a while slows both; the ratio is the median over
-rounds, which a few interrupted ones do not move. Rounds go on until the answer is sure enough, or took too long.
+Both are timed by turns, so that what slows the machine down for a while slows both. A round takes the quickest of a few
+turns of each: other work makes things slower only, and not both alike. The ratio is the median over rounds, which go on
+until the answer is sure enough, or took too long.
 """
 
 import math
@@ -12,8 +13,10 @@ from dataclasses import dataclass
 Stopwatch = Callable[[], float]
 """Does the thing once; the seconds that it took."""
 
+TURNS = 4  # a round
 FEWEST = 12  # rounds
 LONG = 240.0  # seconds after which the answer is taken as it is
+LOOK = 90.0  # the same for a first look
 SURE = 3.3  # deviations: an interval of 99.9 %, for it is looked at again and again
 
 
@@ -26,26 +29,33 @@ class Pace:
     high: float
 
 
-def pace(one: Stopwatch, other: Stopwatch, within: float) -> Pace:
+def pace(one: Stopwatch, other: Stopwatch, within: float, long: float = LONG) -> Pace:
     """Seconds of `one` in units of those of `other`.
 
     Rounds go on until the interval lies inside 1 +/- `within`, or outside of it on one side: then it is known whether
-    the two agree, and which one is slower if they do not; or until they took `LONG`.
+    the two agree, and which one is slower if they do not; or until they took `long`.
     """
     one(), other()  # warm up
     ratios, spent = list[float](), 0.0
     while True:
-        if len(ratios) % 2:
-            mine, theirs = one(), other()
-        else:
-            theirs, mine = other(), one()
-        ratios.append(mine / theirs)
-        spent += mine + theirs
+        turns = [_turn(one, other, i) for i in range(TURNS)]
+        mine, theirs = zip(*turns, strict=True)
+        ratios.append(min(mine) / min(theirs))
+        spent += sum(mine) + sum(theirs)
         found = _median(ratios)
         inside = 1 - within <= found.low and found.high <= 1 + within
         outside = found.high < 1 - within or 1 + within < found.low
-        if len(ratios) >= FEWEST and (inside or outside or spent >= LONG):
+        if len(ratios) >= FEWEST and (inside or outside or spent >= long):
             return found
+
+
+def _turn(one: Stopwatch, other: Stopwatch, number: int) -> tuple[float, float]:
+    """Seconds of both; who goes first changes from turn to turn."""
+    if number % 2:
+        mine, theirs = one(), other()
+    else:
+        theirs, mine = other(), one()
+    return mine, theirs
 
 
 def _median(ratios: list[float]) -> Pace:
