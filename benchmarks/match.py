@@ -18,7 +18,7 @@ def main() -> None:
     variants = ablation.variants
     base = stopwatch(experiment.compose(variants[ablation.options.base]))
     for name, found in match_all(experiment, ablation, "seconds", print).items():
-        again = pace(stopwatch(experiment.compose([*variants[name], *found.overrides])), base, within=0)
+        again = pace(stopwatch(experiment.compose([*variants[name], *found.overrides])), base, within=None)
         shown = f"{again.ratio:.1%} ({again.low:.1%} to {again.high:.1%}, 99.9 %)"
         print(f"{name}: {' '.join(found.overrides)}: found at {found.ratio:.1%}; anew {shown}")
 

@@ -29,11 +29,12 @@ class Pace:
     high: float
 
 
-def pace(one: Stopwatch, other: Stopwatch, within: float, long: float = LONG) -> Pace:
+def pace(one: Stopwatch, other: Stopwatch, within: float | None, long: float = LONG) -> Pace:
     """Seconds of `one` in units of those of `other`.
 
     Rounds go on until the interval lies inside 1 +/- `within`, or outside of it on one side: then it is known whether
-    the two agree, and which one is slower if they do not; or until they took `long`.
+    the two agree, and which one is slower if they do not; or until they took `long`. Without `within` they always take
+    `long`: an end that depends on the ratio would move it.
     """
     one(), other()  # warm up
     ratios, spent = list[float](), 0.0
@@ -43,10 +44,14 @@ def pace(one: Stopwatch, other: Stopwatch, within: float, long: float = LONG) ->
         ratios.append(min(mine) / min(theirs))
         spent += sum(mine) + sum(theirs)
         found = _median(ratios)
-        inside = 1 - within <= found.low and found.high <= 1 + within
-        outside = found.high < 1 - within or 1 + within < found.low
-        if len(ratios) >= FEWEST and (inside or outside or spent >= long):
+        if len(ratios) >= FEWEST and (spent >= long or (within is not None and _told(found, within))):
             return found
+
+
+def _told(found: Pace, within: float) -> bool:
+    """Inside, or outside on one side."""
+    inside = 1 - within <= found.low and found.high <= 1 + within
+    return inside or found.high < 1 - within or 1 + within < found.low
 
 
 def _turn(one: Stopwatch, other: Stopwatch, number: int) -> tuple[float, float]:
