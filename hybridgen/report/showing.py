@@ -49,5 +49,5 @@ def painting_strip(trained: Trained, count: int = 6, seed: int = 0) -> Strip:
         frames, titles = [*frames, full], [*titles, "with the residual"]
     pixels = rounded(torch.stack(frames, 1)).numpy()
     names = [trained.data.classes[i] for i in labels] if trained.data.classes else []
-    caption = "Each row is one seed: the canvas after each turn, coarse strokes first, the residual last."
+    caption = "Each row is one seed: the canvas after each turn, in the order of painting."
     return Strip("How a picture is painted", np.ascontiguousarray(pixels), titles, names, caption)
