@@ -103,7 +103,8 @@ def _anew(best: Matched, found: float) -> Matched:
     """Timed anew, and for longer: the best of several noisy timings looks better than it is."""
     if abs(found - 1) > WITHIN:
         raise UserError(
-            f"--match seconds: {' '.join(best.overrides)} came to {best.ratio:.1%} of the base's, then to {found:.1%}\n"
+            f"--match seconds: {' '.join(best.overrides) or 'as it is'} came to {best.ratio:.1%} of the base's, "
+            f"then to {found:.1%}\n"
             "  stop what else runs on this machine, or take --match macs"
         )
     return Matched(best.overrides, found)

@@ -148,7 +148,7 @@ def test_a_match_is_timed_anew(monkeypatch):
     found = iter([Pace(1.0, 0.99, 1.01), Pace(1.03, 1.01, 1.05), Pace(0.992, 0.98, 1.0), Pace(1.01, 1.0, 1.02)])
     monkeypatch.setattr(matching, "pace", lambda *_: next(found))
     monkeypatch.setattr(matching, "stopwatch", lambda composed: lambda: 1.0)
-    with pytest.raises(UserError, match=r"came to 100\.0% of the base's, then to 103\.0%"):
+    with pytest.raises(UserError, match=r"seconds: as it is came to 100\.0% of the base's, then to 103\.0%"):
         match(TINY_ONE, [], ["seed=1"], KEYS, "seconds")
     assert match(TINY_ONE, [], ["seed=1"], KEYS, "seconds").ratio == 1.01
 
