@@ -18,7 +18,7 @@ from common import demo_model, ratio
 from hybridgen.assemble import assemble_settings
 from hybridgen.model import HybridModel
 from hybridgen.nn.draws import Draws
-from hybridgen.runs import Run
+from hybridgen.runs.run import Run
 from hybridgen.training.batches import Batches, Source
 from hybridgen.training.callbacks import Stepwise
 from hybridgen.training.ema import Ema

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 
 from hybridgen.assemble import assemble_data, assemble_model
-from hybridgen.config import Composed, compose
+from hybridgen.config.compose import Composed, compose
 from hybridgen.model import HybridModel
 
 

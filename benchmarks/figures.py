@@ -26,17 +26,17 @@ from typing import Any, NamedTuple
 import matplotlib as mpl
 
 from hybridgen.assemble import assemble_data, assemble_settings
-from hybridgen.checkpoint import Trained
-from hybridgen.conduct import as_trained
-from hybridgen.config import Composed, compose
+from hybridgen.config.compose import Composed, compose
 from hybridgen.evaluation.drawing import draw_pictures
 from hybridgen.evaluation.evaluate import judge_pictures
 from hybridgen.evaluation.whole import known_facts
-from hybridgen.files import write_atomic
-from hybridgen.runs import Run
+from hybridgen.generate.trained import Trained
+from hybridgen.runs.run import Run
+from hybridgen.system.files import write_atomic
 from hybridgen.training.generator_stage import train_generator
 from hybridgen.training.machine import choose
 from hybridgen.training.tokenizer_stage import obtain_tokenizer
+from hybridgen.workflows.run_experiment import as_trained
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt  # after the backend was chosen
@@ -86,7 +86,7 @@ def unit(name: str, work: Callable[[], Any]) -> Any:
 
 def equal_steps() -> dict[str, int]:
     """Generator steps of each arm that take as long as the hybrid's own number: medians of interleaved rounds."""
-    from hybridgen.rehearsal import seconds_per_step
+    from hybridgen.workflows.dry_run import seconds_per_step
 
     arms = {arm: compose(name) for arm, name in ARMS.items()}
     for size in CODEBOOKS:

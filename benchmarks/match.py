@@ -5,10 +5,10 @@ OMP_NUM_THREADS=1 python benchmarks/match.py residual
 
 import sys
 
-from hybridgen.sweeps.ablate import match_all
-from hybridgen.sweeps.block import Experiment, read_ablation
-from hybridgen.sweeps.match import stopwatch
-from hybridgen.sweeps.pace import pace
+from hybridgen.sweeps.request.block import Experiment, read_ablation
+from hybridgen.sweeps.request.match import stopwatch
+from hybridgen.sweeps.request.paired_timing import pace
+from hybridgen.sweeps.results.ablate import match_all
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from hybridgen.assemble import assemble_data, assemble_model, assemble_sampler
-from hybridgen.config import compose
+from hybridgen.config.compose import compose
 from hybridgen.diffusion.sde import SDE
 from hybridgen.diffusion.solvers import DDPM
 from hybridgen.model import HybridModel

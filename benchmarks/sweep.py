@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from hybridgen.runs import STUDIES, TOKENIZERS, Run, runs_in
+from hybridgen.runs.run import STUDIES, TOKENIZERS, Run, runs_in
 
 EXPERIMENT = "ablations/head_size_by_steps"
 

@@ -10,15 +10,15 @@ from typing import Any
 
 import torch
 
-from hybridgen.composing.values import as_tuple
-from hybridgen.config import Composed
+from hybridgen.config.compose import Composed
+from hybridgen.config.registry import Card
+from hybridgen.config.schema import TREE, children, join
+from hybridgen.config.signature import read
+from hybridgen.config.values import as_tuple
 from hybridgen.data.base import Data
-from hybridgen.errors import UserError
 from hybridgen.model import HybridModel
-from hybridgen.registry import Card
 from hybridgen.samplers.sampler import Sampler
-from hybridgen.schema import TREE, children, join
-from hybridgen.signature import read
+from hybridgen.system.errors import UserError
 from hybridgen.types import DataSpec
 
 

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from hybridgen.backbones.base import Backbone
 from hybridgen.conditioners.base import Conditioner
-from hybridgen.errors import UserError
 from hybridgen.heads.base import CodeHead, ResidualHead
 from hybridgen.heads.join import Join, JoinKind
 from hybridgen.nn.draws import Draws
@@ -30,6 +29,7 @@ from hybridgen.samplers.mix import gumbel_mixture
 from hybridgen.samplers.noise import Noise
 from hybridgen.samplers.sampler import Sampler
 from hybridgen.samplers.schedules import Settled, guide, settle
+from hybridgen.system.errors import UserError
 from hybridgen.tokenizers.base import Tokenizer
 from hybridgen.tokenizers.canvas import Replay, replay
 from hybridgen.types import Canvas, Condition, Due, Grid, Step, Tokens

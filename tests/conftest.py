@@ -54,7 +54,7 @@ def stopped(tmp_path, monkeypatch):
     from tiny_run import TINY, only
 
     from hybridgen.cli import main
-    from hybridgen.runs import Run
+    from hybridgen.runs.run import Run
     from hybridgen.training.callbacks import Saving
 
     monkeypatch.chdir(tmp_path)

@@ -9,10 +9,10 @@ import sys
 import time
 from pathlib import Path
 
-from hybridgen.sweeps.settings import SweepOptions
-from hybridgen.sweeps.space import Range, Space
-from hybridgen.sweeps.study import Plan, Study
-from hybridgen.sweeps.work import work
+from hybridgen.sweeps.queue.settings import SweepOptions
+from hybridgen.sweeps.queue.space import Range, Space
+from hybridgen.sweeps.queue.study import Plan, Study
+from hybridgen.sweeps.queue.work import work
 
 ROOT = Path(__file__).resolve().parents[1]
 SPACE = Space({"x": Range(0.0, 1.0), "n": Range(1, 8)})

@@ -10,10 +10,10 @@ import torch
 from tiny_run import tiny
 from tiny_stage import KilledError, few_examples, train
 
-from hybridgen import ranks
 from hybridgen.assemble import assemble_data, assemble_model, assemble_sampler
-from hybridgen.checkpoint import Trained
 from hybridgen.evaluation.drawing import draw_pictures
+from hybridgen.generate.trained import Trained
+from hybridgen.system import distributed as ranks
 from hybridgen.training.compute import Compute
 from hybridgen.training.launch import together
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 
 from hybridgen.assemble import assemble_data, assemble_model
-from hybridgen.checkpoint import describe, save
-from hybridgen.config import compose
-from hybridgen.runs import Run
+from hybridgen.config.compose import compose
+from hybridgen.runs.run import Run
+from hybridgen.runs.weights import describe, save
 
 FEATURES = 24
 CASES = Path(__file__).parent / "parity/cases"

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from safetensors.torch import load_file
 
-from hybridgen.config import compose
-from hybridgen.journal import read
+from hybridgen.config.compose import compose
+from hybridgen.runs.journal import read
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = Path(__file__).with_name("tiny.yaml")

@@ -7,9 +7,10 @@ from tiny_run import tiny
 
 from hybridgen.assemble import assemble_data, assemble_model
 from hybridgen.data.base import Examples
-from hybridgen.ranks import is_first
-from hybridgen.runs import Run
-from hybridgen.training.batches import Source, to_unit
+from hybridgen.media.image import to_unit
+from hybridgen.runs.run import Run
+from hybridgen.system.distributed import is_first
+from hybridgen.training.batches import Source
 from hybridgen.training.cache import encode_all
 from hybridgen.training.compute import Compute
 from hybridgen.training.generator_module import GeneratorModule

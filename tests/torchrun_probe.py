@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from hybridgen import ranks
+from hybridgen.system import distributed as ranks
 from hybridgen.training.compute import Compute
 from hybridgen.training.launch import is_later_rank, together
 

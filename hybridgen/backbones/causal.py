@@ -13,11 +13,10 @@ from annotated_types import Ge, Gt
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from hybridgen.backbones.attention_masks import both, step_causal, unpadded
 from hybridgen.backbones.base import Backbone
-from hybridgen.backbones.places import LevelKind, PlaceKind, Places
-from hybridgen.backbones.sight import both, step_causal, unpadded
-from hybridgen.backbones.turning import Coordinates, PrefixTurn, Turning
-from hybridgen.errors import UserError
+from hybridgen.backbones.position_embedding import LevelKind, PlaceKind, Places
+from hybridgen.backbones.rotary_positions import Coordinates, PrefixTurn, Turning
 from hybridgen.nn.adaln import Modulation
 from hybridgen.nn.attention import Biases, KeyValues
 from hybridgen.nn.block import Block, BlockStyle, ConditionKind
@@ -26,6 +25,7 @@ from hybridgen.nn.norm import NormKind
 from hybridgen.nn.pool import PoolKind, pooled
 from hybridgen.nn.positions import repeat_rows, take
 from hybridgen.nn.rotary import Pairing, Rotation
+from hybridgen.system.errors import UserError
 from hybridgen.types import Canvas, Condition, Due, Step, TokenSpec
 
 _BLOCKS: Final[dict[str, ConditionKind]] = {"block": "adaln", "shared": "table", "pooled": "table", "none": "none"}

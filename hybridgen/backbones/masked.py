@@ -20,10 +20,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from hybridgen.backbones.base import Backbone
-from hybridgen.errors import UserError
 from hybridgen.nn.block import Block, BlockStyle
 from hybridgen.nn.mlp import MLPKind
 from hybridgen.nn.positions import every_position, put, repeat_rows, take
+from hybridgen.system.errors import UserError
 from hybridgen.types import Canvas, Condition, Due, Step, TokenSpec
 
 

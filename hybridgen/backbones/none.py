@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hybridgen.backbones.base import Backbone
-from hybridgen.errors import UserError
+from hybridgen.system.errors import UserError
 from hybridgen.types import Canvas, Condition, Due, Step, TokenSpec
 
 

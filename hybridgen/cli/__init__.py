@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final, NoReturn
 
-from hybridgen.errors import UserError, unknown
+from hybridgen.system.errors import UserError, unknown
 
 VERBS: Final = {
     "train": "train an experiment: tokenizer, then generator; sample, evaluate, report",
@@ -96,7 +96,7 @@ def _version(rest: Sequence[str]) -> int:
         version = importlib.import_module("hybridgen.cli.version")
         code: int = version.run(rest)
         return code
-    from hybridgen.version import __version__
+    from hybridgen.system.version import __version__
 
     print(f"hybridgen {__version__}")
     return 0

@@ -13,8 +13,8 @@ from hybridgen.cli.kinds import count
 from hybridgen.cli.sweep import add_study_arguments, serve
 
 if TYPE_CHECKING:
-    from hybridgen.sweeps.block import Ablation, Experiment
-    from hybridgen.sweeps.match import Matched
+    from hybridgen.sweeps.request.block import Ablation, Experiment
+    from hybridgen.sweeps.request.match import Matched
     from hybridgen.sweeps.session import Session
 
 SUMMARY = VERBS["ablate"]
@@ -34,11 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Checks the block, trains what is missing, prints the table."""
-    from hybridgen.sweeps.block import Experiment, read_ablation
+    from hybridgen.sweeps.request.block import Experiment, read_ablation
 
     experiment = Experiment(args.experiment, tuple(args.overrides), tuple(path.resolve() for path in args.registry))
     composed, ablation = read_ablation(experiment)
-    from hybridgen.sweeps.plan import plan_ablation
+    from hybridgen.sweeps.request.plan import plan_ablation
     from hybridgen.sweeps.session import Session
 
     matched: dict[str, Matched] = {}
@@ -55,8 +55,8 @@ def _finish(
 ) -> int:
     """Writes the study's page and prints the table."""
     from hybridgen.cli.show import say
-    from hybridgen.sweeps.ablate import tabulate, write_ablation
-    from hybridgen.sweeps.table import as_csv, latex, markdown, to_json
+    from hybridgen.sweeps.results.ablate import tabulate, write_ablation
+    from hybridgen.sweeps.results.table import as_csv, latex, markdown, to_json
 
     table = tabulate(session, ablation, seeds, matched)
     report = write_ablation(session, ablation, table)
@@ -73,7 +73,7 @@ def _as_a_worker(args: argparse.Namespace) -> Iterator[None]:
     """As many threads as the worker will have that times the pictures; jobs have what their cluster gives them."""
     import torch
 
-    from hybridgen.sweeps.launch import threads_each
+    from hybridgen.sweeps.queue.launch import threads_each
 
     before = torch.get_num_threads()
     if args.launcher == "local" and "OMP_NUM_THREADS" not in os.environ:
@@ -89,7 +89,7 @@ def _matched(
 ) -> "tuple[Ablation, dict[str, Matched]]":
     """The variants with their budgets brought to the base's; found once and kept, for workers and later commands."""
     from hybridgen.cli.show import say
-    from hybridgen.sweeps.ablate import match_all
+    from hybridgen.sweeps.results.ablate import match_all
 
     with _as_a_worker(args):
         matched = match_all(experiment, ablation, args.match, say)

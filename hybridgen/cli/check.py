@@ -20,11 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Composes, builds, pushes noise through every part, prints what it saw."""
-    from hybridgen.config import compose
+    from hybridgen.config.compose import compose
 
     composed = compose(args.experiment, args.overrides, args.registry)
-    from hybridgen.preflight import look_for, with_init
-    from hybridgen.rehearsal import minutes, rehearse
+    from hybridgen.workflows.dry_run import minutes, rehearse
+    from hybridgen.workflows.preflight import look_for, with_init
 
     composed = with_init(composed)
     look_for(composed)

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hybridgen.cli import VERBS
-from hybridgen.errors import UserError
+from hybridgen.system.errors import UserError
 
 if TYPE_CHECKING:
     from hybridgen.comparison.entries import Entry
-    from hybridgen.comparison.figures import Cell
-    from hybridgen.runs import Run
+    from hybridgen.comparison.scores import Cell
+    from hybridgen.runs.run import Run
 
 SUMMARY = VERBS["compare"]
 ACROSS = 5  # entries up to which each is a column; more of them become lines, with the chief figures as columns
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     from hybridgen.cli.show import say
     from hybridgen.comparison.differences import differences
     from hybridgen.comparison.entries import entries_of
-    from hybridgen.comparison.figures import side_by_side
+    from hybridgen.comparison.scores import side_by_side
 
     if args.out is not None and args.out.exists() and not args.out.is_dir():
         raise UserError(f"--out {args.out}: a file stands there; name a folder")
@@ -66,11 +66,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _found(args: argparse.Namespace) -> "list[Run]":
-    from hybridgen.runs import Run
+    from hybridgen.runs.run import Run
 
     runs = [Run.open(name, args.runs) for name in args.names]
     if args.filter is not None:
-        from hybridgen.mlflow_store import find_runs
+        from hybridgen.tracking.store import find_runs
 
         runs += find_runs(args.filter, args.runs, args.uri)
     if len({found.path.resolve() for found in runs}) < 2:

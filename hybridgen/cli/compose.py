@@ -8,8 +8,8 @@ import json
 from pathlib import Path
 
 from hybridgen.cli import VERBS
-from hybridgen.composing.yaml_text import write
-from hybridgen.config import compose
+from hybridgen.config.compose import compose
+from hybridgen.config.yaml_text import write
 
 SUMMARY = VERBS["compose"]
 

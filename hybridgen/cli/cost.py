@@ -20,11 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Walks the sampling loop on tensors without memory, prints what it counted."""
-    from hybridgen.config import compose
+    from hybridgen.config.compose import compose
 
     composed = compose(args.experiment, args.overrides, args.registry)
     from hybridgen.evaluation.sampling_cost import sampling_cost
-    from hybridgen.evaluation.spared import REASONS
+    from hybridgen.evaluation.savings import REASONS
 
     found = sampling_cost(composed)
     if args.json:

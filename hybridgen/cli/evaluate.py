@@ -31,9 +31,9 @@ def run(args: argparse.Namespace) -> int:
     from hybridgen.cli.show import say, table
     from hybridgen.evaluation.protocol import sentence
     from hybridgen.evaluation.whole import judge_model
-    from hybridgen.files import write_atomic
-    from hybridgen.preflight import look_for
+    from hybridgen.system.files import write_atomic
     from hybridgen.training.launch import is_later_rank, together
+    from hybridgen.workflows.preflight import look_for
 
     composed, trained = open_model(args.model, args.overrides, args.runs, args.registry)
     look_for(composed, trained.data)

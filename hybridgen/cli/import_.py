@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybridgen.cli import VERBS
-from hybridgen.errors import UserError
+from hybridgen.system.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hybridgen.published.importer import Taken
-    from hybridgen.runs import Run
+    from hybridgen.runs.run import Run
 
 SUMMARY = VERBS["import"]
 
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     files = [word for word in args.words if not _is_override(word)]
     if args.experiment is None or not files:
         raise UserError("hybridgen import: name an experiment and at least one file; --list says where they are")
-    from hybridgen.config import compose
+    from hybridgen.config.compose import compose
     from hybridgen.published.importer import match, write
 
     composed = compose(args.experiment, overrides, args.registry)
@@ -92,8 +92,8 @@ def _as_json(taken: "Sequence[Taken]", licence: str, written: "Run") -> dict[str
 
 
 def _print_catalogue(name: str | None, as_json: bool) -> None:
-    from hybridgen.errors import unknown
     from hybridgen.published.catalogue import catalogue
+    from hybridgen.system.errors import unknown
 
     entries = catalogue()
     if name is not None:

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     from hybridgen.assemble import assemble_data
-    from hybridgen.config import compose
+    from hybridgen.config.compose import compose
     from hybridgen.evaluation.judge import write_judge
     from hybridgen.evaluation.judge_training import JudgeTraining, train_judge
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from hybridgen.cli import VERBS
-from hybridgen.composing.source import Module, locate
-from hybridgen.composing.yaml_text import Place
-from hybridgen.errors import UserError, unknown
-from hybridgen.registry import Card, Registry
-from hybridgen.signature import SLOTS
+from hybridgen.config.registry import Card, Registry
+from hybridgen.config.signature import SLOTS
+from hybridgen.config.source import Module, locate
+from hybridgen.config.yaml_text import Place
+from hybridgen.system.errors import UserError, unknown
 
 SUMMARY = VERBS["laws"]
 LAWFUL = ("tokenizer", "conditioner", "order", "backbone", "code_head", "residual_head", "solver")
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     path = "sampler.solver" if card.slot == "solver" else f"model.{card.slot}"
     name = args.part if ".py:" in args.part else card.name
     from hybridgen.assemble import assemble_part
-    from hybridgen.config import compose
+    from hybridgen.config.compose import compose
 
     composed = compose("base", [f"{path}={name}", *(f"{path}.{option}" for option in args.options)], args.registry)
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from hybridgen.cli import VERBS
-from hybridgen.composing.experiments import experiment_names, experiment_summary
-from hybridgen.composing.yaml_text import Place
-from hybridgen.errors import UserError, unknown
-from hybridgen.registry import Card, Registry
+from hybridgen.config.experiments import experiment_names, experiment_summary
+from hybridgen.config.registry import Card, Registry
+from hybridgen.config.yaml_text import Place
+from hybridgen.system.errors import UserError, unknown
 
 SUMMARY = VERBS["list"]
 HERE = Place("hybridgen list")
@@ -48,8 +48,8 @@ def _cards(registry: Registry, slot: str, with_options: bool) -> dict[str, Any]:
 
 
 def _options(registry: Registry, card: Card) -> dict[str, Any]:
-    from hybridgen.composing.values import as_list, described
-    from hybridgen.signature import Built, Required, read
+    from hybridgen.config.signature import Built, Required, read
+    from hybridgen.config.values import as_list, described
 
     described_options = {}
     for option in read(card.target).options.values():

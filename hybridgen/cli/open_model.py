@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybridgen.config import Composed
-from hybridgen.errors import UserError, unknown
-from hybridgen.runs import Run
+from hybridgen.config.compose import Composed
+from hybridgen.runs.run import Run
+from hybridgen.system.errors import UserError, unknown
 
 if TYPE_CHECKING:
-    from hybridgen.checkpoint import Trained
+    from hybridgen.generate.trained import Trained
 
 FREE = ("sampler", "metrics", "data", "device", "compute", "tracking", "runs")  # what may change without training anew
 
@@ -23,8 +23,8 @@ def open_model(
         UserError: no such model, or an override of something that was trained.
     """
     from hybridgen.assemble import assemble_sampler, assemble_settings
-    from hybridgen.checkpoint import load
-    from hybridgen.config import with_overrides
+    from hybridgen.config.compose import with_overrides
+    from hybridgen.generate.trained import load
     from hybridgen.training.machine import choose
 
     is_file = Path(name).is_file() or Path(name).suffix == ".safetensors"

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Draws it again and says whether every pixel is the same."""
-    from hybridgen.draw import draw_again
+    from hybridgen.generate.replay import draw_again
 
     out = args.out or args.picture.with_name(f"{args.picture.stem}_again.png")
     same = draw_again(args.picture, args.model, args.runs, args.registry, out)

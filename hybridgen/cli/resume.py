@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from hybridgen.cli import VERBS
-from hybridgen.errors import UserError, unknown
+from hybridgen.system.errors import UserError, unknown
 
 SUMMARY = VERBS["resume"]
 FREE = ("compute", "tracking")  # what may change without another outcome
@@ -22,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Looks for what is needed, trains what is left, judges, prints the table."""
     from hybridgen.cli.train import conducted, hush
-    from hybridgen.config import Composed, with_overrides
-    from hybridgen.runs import Run
+    from hybridgen.config.compose import Composed, with_overrides
+    from hybridgen.runs.run import Run
 
     found = Run.open(args.run, args.runs)
     for override in args.overrides:
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     stored = with_overrides(found.config, args.overrides, args.registry, name=str(found.path / "config.yaml"))
     composed = Composed(found.experiment, stored.config, found.delta, stored.places, stored.registry)
     hush(composed)
-    from hybridgen.preflight import look_for
+    from hybridgen.workflows.preflight import look_for
 
     look_for(composed)
     return conducted(composed, lambda: str(found.path), args)

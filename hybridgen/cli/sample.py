@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hybridgen.cli import VERBS
-from hybridgen.errors import UserError
+from hybridgen.system.errors import UserError
 
 if TYPE_CHECKING:
-    from hybridgen.checkpoint import Trained
+    from hybridgen.generate.trained import Trained
 
 SUMMARY = VERBS["sample"]
 
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
 
     from hybridgen.assemble import assemble_settings
     from hybridgen.cli.open_model import open_model
-    from hybridgen.draw import draw_files
+    from hybridgen.generate.write import draw_files
     from hybridgen.training.launch import together
 
     composed, trained = open_model(args.model, args.overrides, args.runs, args.registry)
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _prompts(args: argparse.Namespace, trained: "Trained") -> list[str] | None:
     """The prompts, with the language model of the command line loaded; None where nothing of the kind was named."""
-    from hybridgen.asking import check_kind, read_prompts
+    from hybridgen.generate.requests import check_kind, read_prompts
 
     prompts = [*args.prompt, *(read_prompts(args.prompts) if args.prompts else [])]
     named = args.text_encoder is not None or args.system_prompt is not None

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from hybridgen.cli import VERBS
 from hybridgen.cli.kinds import count, duration, setting
-from hybridgen.errors import UserError
+from hybridgen.system.errors import UserError
 
 if TYPE_CHECKING:
-    from hybridgen.sweeps.block import Sweep
+    from hybridgen.sweeps.queue.view import Standing
+    from hybridgen.sweeps.request.block import Sweep
     from hybridgen.sweeps.session import Session
-    from hybridgen.sweeps.view import Standing
 
 SUMMARY = VERBS["sweep"]
 
@@ -52,11 +52,11 @@ def add_study_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Checks the block, plans, runs what is not done yet, prints the best."""
-    from hybridgen.sweeps.block import Experiment, read_sweep
+    from hybridgen.sweeps.request.block import Experiment, read_sweep
 
     experiment = Experiment(args.experiment, tuple(args.overrides), tuple(path.resolve() for path in args.registry))
     composed, sweep = read_sweep(experiment)
-    from hybridgen.sweeps.plan import plan_sweep
+    from hybridgen.sweeps.request.plan import plan_sweep
     from hybridgen.sweeps.session import Session
 
     plan = plan_sweep(composed, sweep)
@@ -87,8 +87,8 @@ def serve(
 
 def _go(args: argparse.Namespace, session: "Session", finish: "Callable[[Standing], int]", until: float | None) -> int:
     from hybridgen.cli.show import say
-    from hybridgen.sweeps.jobs import jobs
-    from hybridgen.sweeps.launch import Workers
+    from hybridgen.sweeps.queue.jobs import jobs
+    from hybridgen.sweeps.queue.launch import Workers
 
     if args.job and args.launcher == "local":
         raise UserError("--job: it goes with --launcher submitit")
@@ -124,8 +124,8 @@ def _show(args: argparse.Namespace, session: "Session") -> int:
     """How the study stands: as the live view shows it where there is a terminal."""
     from rich.console import Console
 
-    from hybridgen.sweeps.live import panel
-    from hybridgen.sweeps.view import in_words
+    from hybridgen.sweeps.queue.live import panel
+    from hybridgen.sweeps.queue.view import in_words
 
     found, console = session.standing(), Console()
     if args.json:
@@ -139,8 +139,8 @@ def _show(args: argparse.Namespace, session: "Session") -> int:
 
 def _finish(args: argparse.Namespace, session: "Session", found: "Standing") -> int:
     """Writes the study's page and prints how it stands."""
-    from hybridgen.sweeps.page import write_study
-    from hybridgen.sweeps.view import in_words
+    from hybridgen.sweeps.queue.view import in_words
+    from hybridgen.sweeps.results.page import write_study
 
     report = write_study(session, found)
     print(json.dumps(found.to_json(), indent=1) if args.json else f"{in_words(found)}\nreport   {report}", flush=True)
@@ -149,8 +149,8 @@ def _finish(args: argparse.Namespace, session: "Session", found: "Standing") -> 
 
 def looked_ahead(args: argparse.Namespace, session: "Session") -> None:
     """Prints the plan; refuses what is above the budget."""
-    from hybridgen.paths import shown
-    from hybridgen.sweeps.plan import describe
+    from hybridgen.config.paths import shown
+    from hybridgen.sweeps.request.plan import describe
     from hybridgen.sweeps.session import check_budget
 
     outlook = session.outlook()

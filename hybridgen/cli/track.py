@@ -5,9 +5,9 @@ import os
 import sys
 from pathlib import Path
 
-from hybridgen.mirror import mirror
-from hybridgen.runs import Run
-from hybridgen.tracking import root_of, store_uri
+from hybridgen.runs.run import Run
+from hybridgen.tracking.process import root_of, store_uri
+from hybridgen.tracking.sync import mirror
 
 SUMMARY = "send runs to MLflow (after an outage)"
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from hybridgen.cli import VERBS
 
 if TYPE_CHECKING:
-    from hybridgen.conduct import Outcome
-    from hybridgen.config import Composed
+    from hybridgen.config.compose import Composed
+    from hybridgen.workflows.run_experiment import Outcome
 
 SUMMARY = VERBS["train"]
 
@@ -26,16 +26,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Checks everything, says what is coming, trains, judges, prints the table."""
-    from hybridgen.config import compose
+    from hybridgen.config.compose import compose
 
     composed = compose(args.experiment, args.overrides, args.registry)
     hush(composed)
     from hybridgen.assemble import assemble_settings
     from hybridgen.cli.show import say
-    from hybridgen.preflight import look_for, with_init
-    from hybridgen.rehearsal import look_ahead
-    from hybridgen.runs import Run
+    from hybridgen.runs.run import Run
     from hybridgen.training.launch import is_later_rank
+    from hybridgen.workflows.dry_run import look_ahead
+    from hybridgen.workflows.preflight import look_for, with_init
 
     composed = with_init(composed)
     look_for(composed)
@@ -53,13 +53,13 @@ def run(args: argparse.Namespace) -> int:
 
 def conducted(composed: "Composed", folder: Callable[[], str], args: argparse.Namespace) -> int:
     """The same ending for a new run and a resumed one; the first process of a run asks `folder` where it lies."""
-    from hybridgen import ranks
     from hybridgen.assemble import assemble_settings
     from hybridgen.cli.show import say
-    from hybridgen.conduct import conduct
-    from hybridgen.runs import Run
+    from hybridgen.runs.run import Run
+    from hybridgen.system import distributed as ranks
     from hybridgen.training.launch import together
     from hybridgen.training.machine import choose
+    from hybridgen.workflows.run_experiment import conduct
 
     compute, started = assemble_settings(composed, "compute"), None
     machine = choose(composed.config["device"], composed.config["precision"], compute)
@@ -90,7 +90,7 @@ def _ending(composed: "Composed", outcome: "Outcome", as_json: bool) -> int:
     """Prints the table; waits a moment for MLflow."""
     from hybridgen.assemble import assemble_settings
     from hybridgen.cli.show import table
-    from hybridgen.tracking import root_of, sync_pending
+    from hybridgen.tracking.process import root_of, sync_pending
 
     if as_json:
         print(json.dumps({name: shown.to_json() for name, shown in outcome.figures.items()}, indent=1))

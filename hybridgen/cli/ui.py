@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from hybridgen.errors import UserError, unknown
-from hybridgen.mlflow_server import Server, free_port, runs_page
-from hybridgen.runs import Run, all_runs, experiments_in
-from hybridgen.tracking import Tracking, store_uri, sync_pending
+from hybridgen.runs.run import Run, all_runs, experiments_in
+from hybridgen.system.errors import UserError, unknown
+from hybridgen.tracking.process import Tracking, store_uri, sync_pending
+from hybridgen.tracking.server import Server, free_port, runs_page
 
 SUMMARY = "open the MLflow pages of your runs"
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from hybridgen.errors import UserError, unknown
-from hybridgen.version import __version__
+from hybridgen.system.errors import UserError, unknown
+from hybridgen.system.version import __version__
 
 KNOWN = ("-v", "--verbose", "--json")
 LIBRARIES = (

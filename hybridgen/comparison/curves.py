@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from hybridgen.comparison.entries import Entry
-from hybridgen.files import atomic_path
-from hybridgen.report.figures import WIDE_RANGE, Curve, panels
-from hybridgen.report.ink import LIGHT, bare
+from hybridgen.report.loss_curves import WIDE_RANGE, Curve, panels
+from hybridgen.report.svg_theme import LIGHT, bare
+from hybridgen.system.files import atomic_path
 
 MOST = 400  # points a curve on the page; more cannot be told apart
 COLUMNS = 3

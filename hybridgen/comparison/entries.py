@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hybridgen.comparison.differences import lookup, worded
-from hybridgen.errors import UserError, unknown
 from hybridgen.evaluation.protocol import Figure
-from hybridgen.runs import Run
+from hybridgen.runs.run import Run
+from hybridgen.system.errors import UserError, unknown
 
 SEED = "seed"
 ASIDE = (SEED, "runs", "tracking", "compute")  # nodes that do not make another experiment

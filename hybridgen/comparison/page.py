@@ -12,8 +12,8 @@ from PIL import Image
 
 from hybridgen.comparison.curves import Overlay
 from hybridgen.comparison.entries import Entry, label
-from hybridgen.comparison.figures import Cell
 from hybridgen.comparison.samples import Row
+from hybridgen.comparison.scores import Cell
 from hybridgen.report.html import PAGE, is_detail, number
 
 STYLE, SCRIPT = Path(__file__).with_name("page.css"), Path(__file__).with_name("page.js")

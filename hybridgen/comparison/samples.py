@@ -8,13 +8,14 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from hybridgen.checkpoint import Trained, load
 from hybridgen.comparison.entries import Entry, label
-from hybridgen.errors import UserError
-from hybridgen.evaluation.drawing import balanced_labels, rounded
-from hybridgen.provenance import model_hash, save_picture
-from hybridgen.report.grid import picture_grid
-from hybridgen.runs import Run
+from hybridgen.evaluation.drawing import balanced_labels
+from hybridgen.generate.trained import Trained, load
+from hybridgen.media.image import to_bytes
+from hybridgen.media.image_grid import picture_grid
+from hybridgen.media.provenance import model_hash, save_picture
+from hybridgen.runs.run import Run
+from hybridgen.system.errors import UserError
 from hybridgen.training.machine import choose
 
 
@@ -69,7 +70,7 @@ def _row(entry: Entry, count: int, seed: int, registries: Sequence[Path]) -> Row
         stored = run.path / "samples.png"
         return Row(entry.name, None, about=str(error).splitlines()[0], stored=stored if stored.exists() else None)
     labels = balanced_labels(count, len(trained.data.classes))
-    pixels = rounded(trained.sample(labels, seed=seed)).numpy()
+    pixels = to_bytes(trained.sample(labels, seed=seed)).numpy()
     classes = tuple(trained.data.classes[i] for i in labels) if trained.data.classes else ()
     said = f"drawn by {label(run)}" if len(entry.runs) > 1 else ""
     return Row(entry.name, pixels, classes, said, model_hash(run.model))

@@ -7,10 +7,10 @@ from typing import Any
 
 from hybridgen.comparison.curves import draw_png, overlays
 from hybridgen.comparison.entries import Entry, label
-from hybridgen.comparison.figures import Cell
 from hybridgen.comparison.page import page
 from hybridgen.comparison.samples import draw_rows, save_rows
-from hybridgen.files import write_atomic
+from hybridgen.comparison.scores import Cell
+from hybridgen.system.files import write_atomic
 
 Changed = Mapping[str, Sequence[str]]
 Figures = Mapping[str, Sequence[Cell | None]]

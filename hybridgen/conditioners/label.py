@@ -8,8 +8,8 @@ from annotated_types import Ge, Le
 from torch import nn
 
 from hybridgen.conditioners.base import Conditioner
-from hybridgen.errors import UserError
 from hybridgen.nn.draws import Draws
+from hybridgen.system.errors import UserError
 from hybridgen.types import Condition
 
 

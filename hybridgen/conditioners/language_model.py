@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from safetensors import SafetensorError
 from torch import Tensor
 
-from hybridgen.errors import UserError
+from hybridgen.system.errors import UserError
 
 AT_ONCE = 16  # prompts that the language model reads together: a bound on its memory
 FETCHED = ("*.json", "*.safetensors", "*.txt", "*.model")  # of the hub's files: no pickles and no code

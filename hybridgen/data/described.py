@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge
 
 from hybridgen.data.base import Data, Examples, Split
-from hybridgen.errors import UserError
+from hybridgen.system.errors import UserError
 from hybridgen.types import DataSpec
 
 

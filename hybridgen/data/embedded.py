@@ -9,7 +9,7 @@ from typing import Literal
 from hybridgen.data.base import Data, Examples, Split
 from hybridgen.data.fingerprint import file_hash
 from hybridgen.data.mosaic import load_split, mosaic_fingerprint, mosaic_spec
-from hybridgen.errors import UserError
+from hybridgen.system.errors import UserError
 from hybridgen.types import DataSpec
 
 _SHA256 = {

@@ -10,9 +10,9 @@ from annotated_types import Ge
 from hybridgen.data.base import Data, Examples, Split
 from hybridgen.data.fingerprint import fingerprint_of
 from hybridgen.data.holdout import part
-from hybridgen.data.pictures import SUFFIXES, as_tensor, fitted, read_picture, report
 from hybridgen.data.roots import named_folder
-from hybridgen.errors import UserError
+from hybridgen.media.image_read import SUFFIXES, as_tensor, fitted, read_picture, report
+from hybridgen.system.errors import UserError
 from hybridgen.types import DataSpec
 
 _TEST_SHARE, _VALID_SHARE = 0.1, 0.05

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from hybridgen.errors import UserError
+from hybridgen.system.errors import UserError
 
 _BYTES = 0x08  # the type code of unsigned bytes: all that this family uses
 

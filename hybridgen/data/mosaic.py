@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from hybridgen.data.base import Data, Examples, Split
 from hybridgen.data.fingerprint import file_hash
 from hybridgen.data.holdout import part
-from hybridgen.data.pictures import open_picture, upright
-from hybridgen.errors import UserError
+from hybridgen.media.image_read import open_picture, upright
+from hybridgen.system.errors import UserError
 from hybridgen.types import DataSpec
 
 VALID_SHARE = 0.05  # 300 of 6,000: enough for a held-out loss, small enough not to starve a small set

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from hybridgen.errors import UserError
+from hybridgen.system.errors import UserError
 
 VARIABLE = "HYBRIDGEN_DATA"
 

@@ -14,9 +14,9 @@ from hybridgen.data.base import Data, Examples, Split
 from hybridgen.data.fingerprint import fingerprint_of
 from hybridgen.data.holdout import part
 from hybridgen.data.idx import read_idx
-from hybridgen.data.pictures import as_tensor, read_picture, report
 from hybridgen.data.roots import find_root
-from hybridgen.errors import UserError
+from hybridgen.media.image_read import as_tensor, read_picture, report
+from hybridgen.system.errors import UserError
 from hybridgen.types import DataSpec
 
 VALID_SHARE = 0.05

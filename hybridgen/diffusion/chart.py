@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hybridgen.diffusion.path import LINEAR, Curve, Path
-from hybridgen.errors import UserError
+from hybridgen.system.errors import UserError
 
 Along = Literal["line", "path"]
 

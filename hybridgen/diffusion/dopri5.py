@@ -20,7 +20,7 @@ from torch import Tensor
 from hybridgen.diffusion.chart import Predict
 from hybridgen.diffusion.path import ENTRIES, Path
 from hybridgen.diffusion.solvers import Solver, start_of
-from hybridgen.errors import UserError
+from hybridgen.system.errors import UserError
 
 _NODES = (1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)
 _STAGES = (

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from hybridgen.diffusion.path import COSINE, ENTRIES, LINEAR, Curve, Table, forward_rate, reverse
 from hybridgen.diffusion.solvers import Estimate
-from hybridgen.errors import UserError
 from hybridgen.nn.draws import Draws
+from hybridgen.system.errors import UserError
 
 SAFE_CLIP = 5.0
 """Deviations at which the clean value is clipped for noise prediction on the cosine table. There the first step of a

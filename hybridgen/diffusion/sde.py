@@ -20,7 +20,7 @@ from torch import Tensor
 from hybridgen.diffusion.chart import Along, Chart, Predict
 from hybridgen.diffusion.path import Curve, Path, forward_rate
 from hybridgen.diffusion.solvers import Solver, scaled, span, start_of
-from hybridgen.errors import UserError
+from hybridgen.system.errors import UserError
 
 _ROUNDING = 1e-9  # of a share that is 0
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from hybridgen.diffusion.chart import Along, Chart, Estimate, Predict, at
 from hybridgen.diffusion.path import Curve, Path, Reverse, reverse
 from hybridgen.diffusion.spacing import Spacing, SpacingKind
-from hybridgen.errors import UserError
+from hybridgen.system.errors import UserError
 
 __all__ = ["DDIM", "DDPM", "DPMpp", "Estimate", "Euler", "Heun", "Predict", "Solver", "scaled", "span", "start_of"]
 

@@ -7,7 +7,7 @@ appendix D.2, "linear" selection, for the whole stride.
 from dataclasses import dataclass
 from typing import Literal
 
-from hybridgen.errors import UserError
+from hybridgen.system.errors import UserError
 
 SpacingKind = Literal["even", "stride"]
 

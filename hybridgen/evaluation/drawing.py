@@ -7,8 +7,9 @@ import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
-from hybridgen.checkpoint import Trained
-from hybridgen.ranks import shared_out
+from hybridgen.generate.trained import Trained
+from hybridgen.media.image import to_bytes
+from hybridgen.system.distributed import shared_out
 
 
 def balanced_labels(count: int, classes: int) -> list[int]:
@@ -32,14 +33,9 @@ def draw_pictures(
     labels = balanced_labels(count, len(trained.data.classes))
 
     def draw(cut: slice) -> UInt8[Tensor, "B X *size"]:
-        drawn = rounded(trained.sample(labels[cut], seed=seed + cut.start, batch=batch, **settings))
+        drawn = to_bytes(trained.sample(labels[cut], seed=seed + cut.start, batch=batch, **settings))
         if advance is not None:
             advance(cut.stop)
         return drawn
 
     return shared_out(count, batch, draw, (trained.data.channels, *trained.data.size)), torch.tensor(labels)
-
-
-def rounded(x: Tensor) -> UInt8[Tensor, "N X *size"]:
-    """[-1, 1] to bytes: what a file would hold is what is judged."""
-    return ((x.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu()

@@ -11,15 +11,15 @@ import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
-from hybridgen.composing.yaml_text import Place
+from hybridgen.config.registry import Registry
+from hybridgen.config.yaml_text import Place
 from hybridgen.data.base import Data, Examples
-from hybridgen.errors import UserError, UserErrors
 from hybridgen.evaluation.base import Metric, Real, Sample
 from hybridgen.evaluation.features import Extractor, InceptionFeatures, JudgeFeatures
 from hybridgen.evaluation.judge import find_judge
 from hybridgen.evaluation.protocol import SAID, Figure, figure, missing_fields
 from hybridgen.evaluation.settings import Metrics
-from hybridgen.registry import Registry
+from hybridgen.system.errors import UserError, UserErrors
 
 # Names of the figures when the features are Inception's: by these alone may they be called FID.
 _INCEPTION = {"frechet": "fid", "kid": "kid_inception"}

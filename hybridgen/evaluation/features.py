@@ -18,9 +18,9 @@ from numpy import ndarray
 from torch import Tensor
 
 from hybridgen.data.roots import cache_folder
-from hybridgen.errors import UserError
 from hybridgen.evaluation.base import as_float64
 from hybridgen.evaluation.judge import FEATURES, TrainedJudge
+from hybridgen.system.errors import UserError
 
 DOWNLOAD = "download"
 _INCEPTION_FEATURES = 2048

@@ -16,8 +16,8 @@ import torch
 from jaxtyping import Float
 from numpy import ndarray
 
-from hybridgen.errors import UserError
 from hybridgen.evaluation.base import Interval, Measured, Metric, Real, Sample
+from hybridgen.system.errors import UserError
 
 _BLOCKS = 25  # of the jackknife, a side; its deviation was within a quarter of the true one in simulation
 _FRACTIONS = (0.5, 0.6, 0.7, 0.85, 1.0)  # of the drawn pictures, for the line over 1/n

@@ -19,7 +19,7 @@ from safetensors.torch import save
 from torch import Generator, Tensor, nn
 
 from hybridgen.data.base import Data
-from hybridgen.errors import UserError
+from hybridgen.system.errors import UserError
 from hybridgen.types import DataSpec
 
 FEATURES = 96

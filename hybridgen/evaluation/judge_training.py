@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from hybridgen.data.base import Data, Examples
-from hybridgen.errors import UserError
 from hybridgen.evaluation.judge import Judge, JudgeCard
 from hybridgen.nn.draws import keyed
+from hybridgen.system.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from hybridgen.errors import UserError
 from hybridgen.evaluation.base import Interval, Measured, Metric, Real, Sample
 from hybridgen.evaluation.intervals import around
+from hybridgen.system.errors import UserError
 
 _BLOCKS = 10
 _MOST = 5000  # pictures a side: kernels of 5,000 x 5,000 in float64 take 200 MB

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from hybridgen.errors import UserError
+from hybridgen.system.errors import UserError
 from hybridgen.types import Grid
 
 SMALLEST = 32  # AlexNet's pooling leaves nothing of smaller pictures

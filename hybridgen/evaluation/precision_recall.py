@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from hybridgen.errors import UserError
 from hybridgen.evaluation.base import Measured, Metric, Real, Sample
 from hybridgen.evaluation.intervals import share
+from hybridgen.system.errors import UserError
 
 _NEIGHBOUR = 3
 _CHUNK = 2000

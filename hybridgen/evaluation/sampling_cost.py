@@ -15,17 +15,17 @@ from torch import Tensor
 
 from hybridgen.assemble import assemble_data, assemble_sampler, assemble_shell
 from hybridgen.backbones.causal import CausalState
-from hybridgen.config import Composed
+from hybridgen.config.compose import Composed
 from hybridgen.diffusion.path import LINEAR
 from hybridgen.diffusion.solvers import Euler
-from hybridgen.errors import UserError
 from hybridgen.evaluation.cost import macs, parameters
-from hybridgen.evaluation.spared import Spared
+from hybridgen.evaluation.savings import Spared
 from hybridgen.model import HybridModel
 from hybridgen.nn.attention import KeyValues
 from hybridgen.orders.base import known_after
 from hybridgen.samplers.sampler import Sampler
 from hybridgen.samplers.schedules import settle
+from hybridgen.system.errors import UserError
 from hybridgen.types import Canvas, Condition, Step
 
 FLOAT = 4  # bytes

@@ -7,18 +7,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hybridgen import ranks
-from hybridgen.checkpoint import Trained
+from hybridgen.config.registry import Registry
 from hybridgen.data.base import Data
 from hybridgen.evaluation.cost import macs, parameters
-from hybridgen.evaluation.drawing import balanced_labels, draw_pictures, rounded
+from hybridgen.evaluation.drawing import balanced_labels, draw_pictures
 from hybridgen.evaluation.evaluate import judge_pictures
 from hybridgen.evaluation.protocol import Figure, figure
 from hybridgen.evaluation.reconstruction import judge_reconstruction
 from hybridgen.evaluation.settings import Metrics
 from hybridgen.evaluation.timing import seconds_per_picture
-from hybridgen.provenance import model_hash
-from hybridgen.registry import Registry
+from hybridgen.generate.trained import Trained
+from hybridgen.media.image import to_bytes, to_unit
+from hybridgen.media.provenance import model_hash
+from hybridgen.system import distributed as ranks
 from hybridgen.tokenizers.rebuild import perplexity, rebuild
 
 TIMED = 100  # pictures a batch when a picture is timed
@@ -63,10 +64,10 @@ def known_facts(trained: Trained) -> dict[str, Any]:
 def judge_tokenizer(trained: Trained, data: Data, settings: Metrics, facts: dict[str, Any]) -> dict[str, Figure]:
     """PSNR (and LPIPS where its weights are at hand) on the test split, residual share, perplexities."""
     examples, tokenizer = data.load("test"), trained.model.tokenizer
-    x = examples.x.float() / 127.5 - 1
+    x = to_unit(examples.x)
     parts = [rebuild(tokenizer, part.to(trained.device)) for part in x.split(settings.batch)]
-    full = torch.cat([rounded(part.full) for part in parts])
-    coarse = [rounded(part.discrete) for part in parts if part.discrete is not None]
+    full = torch.cat([to_bytes(part.full).cpu() for part in parts])
+    coarse = [to_bytes(part.discrete).cpu() for part in parts if part.discrete is not None]
     measured = {}
     if coarse:
         weights = [len(part.full) / len(x) for part in parts]

@@ -13,11 +13,11 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from hybridgen.errors import UserError
 from hybridgen.heads.base import CodeHead
 from hybridgen.nn.adaln import Modulation, modulate
 from hybridgen.nn.norm import NormKind, make_norm
 from hybridgen.nn.pool import PoolKind, pooled
+from hybridgen.system.errors import UserError
 from hybridgen.types import Condition, TokenSpec
 
 

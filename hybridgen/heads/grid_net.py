@@ -16,10 +16,10 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hybridgen.errors import UserError
 from hybridgen.nn.adaln import Clock, Modulation, TimeEmbedding, modulate
 from hybridgen.nn.block import Block
 from hybridgen.nn.positions import from_patches, to_patches
+from hybridgen.system.errors import UserError
 from hybridgen.types import Grid
 
 Places = Literal["computed", "kept"]

@@ -13,10 +13,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hybridgen.backbones.base import Backbone
-from hybridgen.errors import UserError
 from hybridgen.laws.measure import assert_near, assert_same, reached_in_three_steps, unchanged
 from hybridgen.laws.toy import ROWS, Story, condition, shaken, stories
 from hybridgen.nn.draws import keyed
+from hybridgen.system.errors import UserError
 from hybridgen.types import Condition, TokenSpec
 
 _TOKENS = 4  # of a condition that has any

@@ -13,10 +13,10 @@ from typing import Any, get_type_hints
 import torch
 
 from hybridgen.assemble import assemble_model, assemble_sampler
-from hybridgen.checkpoint import describe, load, save
-from hybridgen.config import Composed
+from hybridgen.config.compose import Composed
+from hybridgen.config.signature import REQUIRED, Built, Signature
 from hybridgen.diffusion.path import COSINE, LINEAR, LINEAR_BETAS
-from hybridgen.errors import UserError
+from hybridgen.generate.trained import load
 from hybridgen.laws.backbones import BACKBONE_LAWS, served
 from hybridgen.laws.code_heads import CODE_LAWS
 from hybridgen.laws.conditioners import CONDITIONER_LAWS
@@ -25,7 +25,8 @@ from hybridgen.laws.residual_heads import RESIDUAL_LAWS
 from hybridgen.laws.solvers import SOLVER_LAWS
 from hybridgen.laws.tokenizers import TOKENIZER_LAWS
 from hybridgen.laws.toy import CLASSES, data, examples, plain, pyramid, shaken
-from hybridgen.signature import REQUIRED, Built, Signature
+from hybridgen.runs.weights import describe, save
+from hybridgen.system.errors import UserError
 from hybridgen.types import DataSpec, TokenSpec
 
 Build = Callable[[Mapping[str, Any]], Any]

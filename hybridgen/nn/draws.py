@@ -8,7 +8,7 @@ import hashlib
 import torch
 from torch import Generator, Tensor
 
-from hybridgen.ranks import gathered
+from hybridgen.system.distributed import gathered
 
 
 def keyed(*key: object) -> Generator:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 
 from torch import nn
 
-from hybridgen.errors import UserError
+from hybridgen.system.errors import UserError
 from hybridgen.types import Grid
 
 

@@ -13,10 +13,10 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hybridgen.errors import UserError
 from hybridgen.nn.conv import CONV
 from hybridgen.nn.network import Network
 from hybridgen.nn.positions import to_grid
+from hybridgen.system.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)

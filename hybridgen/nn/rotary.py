@@ -13,7 +13,7 @@ from einops import rearrange, repeat
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hybridgen.errors import UserError
+from hybridgen.system.errors import UserError
 
 Pairing = Literal["axis", "interleaved", "crossed"]
 

@@ -12,10 +12,10 @@ from annotated_types import Ge, Lt
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from hybridgen.errors import UserError
 from hybridgen.nn.draws import Draws
 from hybridgen.nn.positions import take
 from hybridgen.orders.base import Order, Turn
+from hybridgen.system.errors import UserError
 from hybridgen.types import Canvas, Due, Grid, Step, TokenSpec
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hybridgen.config import compose
+from hybridgen.config.compose import compose
 from hybridgen.evaluation.sampling_cost import sampling_cost
 
 PART = {"modulations": "backbone", "slots": "backbone", "prefix": "code_head", "times": "residual_head"}

@@ -14,15 +14,15 @@ import torch
 from torch import Tensor
 
 from hybridgen.assemble import assemble_data, assemble_model, assemble_shell
-from hybridgen.checkpoint import describe, save
-from hybridgen.config import Composed
-from hybridgen.errors import UserError
+from hybridgen.config.compose import Composed
 from hybridgen.model import HybridModel
 from hybridgen.published.families import expected, recognise
 from hybridgen.published.keymap import KeyMap, Mapped
 from hybridgen.published.reading import locate, read
 from hybridgen.published.unwrapping import Found, unwrap
-from hybridgen.runs import Run
+from hybridgen.runs.run import Run
+from hybridgen.runs.weights import describe, save
+from hybridgen.system.errors import UserError
 
 Shapes = dict[str, tuple[int, ...]]
 

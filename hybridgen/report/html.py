@@ -10,11 +10,11 @@ from typing import Any
 
 import yaml
 
-from hybridgen.files import write_atomic
-from hybridgen.provenance import to_image
-from hybridgen.report.figures import BY_SCALE, curve_svg, panels
-from hybridgen.report.strip import Strip
-from hybridgen.runs import Run
+from hybridgen.media.provenance import to_image
+from hybridgen.report.loss_curves import BY_SCALE, curve_svg, panels
+from hybridgen.report.progression import Strip
+from hybridgen.runs.run import Run
+from hybridgen.system.files import write_atomic
 
 PAGE = Path(__file__).with_name("page.css")
 STAGES = ("tokenizer", "generator")  # the order of the sections; other stages follow

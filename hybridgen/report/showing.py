@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from hybridgen.checkpoint import Trained
-from hybridgen.evaluation.drawing import rounded
+from hybridgen.generate.trained import Trained
+from hybridgen.media.image import to_bytes
+from hybridgen.media.image_grid import picture_grid
+from hybridgen.media.provenance import model_hash, save_picture
 from hybridgen.model import Drawn
-from hybridgen.provenance import model_hash, save_picture
-from hybridgen.report.grid import picture_grid
-from hybridgen.report.strip import Strip
+from hybridgen.report.progression import Strip
 
 SHOWN = 5  # pictures of each class in a sample grid
 
@@ -21,7 +21,7 @@ def save_grid(trained: Trained, path: Path, seed: int = 0, **settings: Any) -> N
     classes = trained.data.classes or ("",)
     labels = [c for _ in range(SHOWN) for c in range(len(classes))]
     x = trained.sample(labels, seed=seed, **settings)
-    pixels = rounded(x).numpy()
+    pixels = to_bytes(x).numpy()
     titles = classes if trained.data.classes else ()
     provenance = {
         "model": model_hash(trained.path) if trained.path.exists() else None,
@@ -47,7 +47,7 @@ def painting_strip(trained: Trained, count: int = 6, seed: int = 0) -> Strip:
         titles = [f"{'x'.join(map(str, trained.model.tokenizer.spec.scales[d.step.scale]))} codes" for d in record]
     if trained.model.residual_head is not None:
         frames, titles = [*frames, full], [*titles, "with the residual"]
-    pixels = rounded(torch.stack(frames, 1)).numpy()
+    pixels = to_bytes(torch.stack(frames, 1)).cpu().numpy()
     names = [trained.data.classes[i] for i in labels] if trained.data.classes else []
     caption = "Each row is one seed: the canvas after each turn, in the order of painting."
     return Strip("How a picture is painted", np.ascontiguousarray(pixels), titles, names, caption)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Le
 
 from hybridgen.diffusion.solvers import Euler, Solver
-from hybridgen.errors import UserError
+from hybridgen.system.errors import UserError
 
 Schedule = Literal["constant", "linear", "known"]
 

@@ -8,23 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from hybridgen.assemble import assemble_settings
-from hybridgen.config import Composed
-from hybridgen.errors import UserError
-from hybridgen.preflight import look_for, with_init
-from hybridgen.rehearsal import minutes
-from hybridgen.runs import STUDIES, Run
-from hybridgen.sweeps.block import Experiment
-from hybridgen.sweeps.figures import DISCRETE
-from hybridgen.sweeps.launch import Workers, supervise
-from hybridgen.sweeps.plan import Foresight, Outlook
-from hybridgen.sweeps.probe import estimate
-from hybridgen.sweeps.runner import ROOT_OF_STUDY, Runner
-from hybridgen.sweeps.space import Params
-from hybridgen.sweeps.storage import JOURNAL
-from hybridgen.sweeps.study import TICKET, Plan, Study
-from hybridgen.sweeps.view import Standing, standing
-from hybridgen.sweeps.work import work
-from hybridgen.tracking import Mirror, start_mirror
+from hybridgen.config.compose import Composed
+from hybridgen.runs.run import STUDIES, Run
+from hybridgen.sweeps.queue.launch import Workers, supervise
+from hybridgen.sweeps.queue.space import Params
+from hybridgen.sweeps.queue.storage import JOURNAL
+from hybridgen.sweeps.queue.study import TICKET, Plan, Study
+from hybridgen.sweeps.queue.view import Standing, standing
+from hybridgen.sweeps.queue.work import work
+from hybridgen.sweeps.request.block import Experiment
+from hybridgen.sweeps.request.plan import Foresight, Outlook
+from hybridgen.sweeps.request.probe import estimate
+from hybridgen.sweeps.request.score_names import DISCRETE
+from hybridgen.sweeps.trial.runner import ROOT_OF_STUDY, Runner
+from hybridgen.system.errors import UserError
+from hybridgen.tracking.process import Mirror, start_mirror
+from hybridgen.workflows.dry_run import minutes
+from hybridgen.workflows.preflight import look_for, with_init
 
 Say = Callable[[str], None]
 Launch = Callable[[Sequence[str], int, Path], Workers]

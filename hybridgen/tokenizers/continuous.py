@@ -10,12 +10,12 @@ from annotated_types import Ge, Gt
 from jaxtyping import Float
 from torch import Tensor
 
-from hybridgen.errors import UserError
 from hybridgen.nn.conv import LightNetwork
 from hybridgen.nn.draws import Draws
 from hybridgen.nn.network import Network
 from hybridgen.nn.positions import to_sequence
 from hybridgen.nn.standardise import Standardise
+from hybridgen.system.errors import UserError
 from hybridgen.tokenizers.base import Tokenizer
 from hybridgen.tokenizers.canvas import blank_canvas
 from hybridgen.tokenizers.plain import paint_plain

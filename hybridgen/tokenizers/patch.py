@@ -7,11 +7,11 @@ from annotated_types import Ge
 from jaxtyping import Float
 from torch import Tensor
 
-from hybridgen.errors import UserError
 from hybridgen.nn.conv import fold, unfold
 from hybridgen.nn.draws import Draws
 from hybridgen.nn.positions import to_sequence
 from hybridgen.nn.standardise import Standardise
+from hybridgen.system.errors import UserError
 from hybridgen.tokenizers.base import Tokenizer
 from hybridgen.tokenizers.canvas import blank_canvas
 from hybridgen.tokenizers.plain import paint_plain

@@ -13,13 +13,13 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from hybridgen.errors import UserError
 from hybridgen.nn.conv import LightNetwork
 from hybridgen.nn.draws import Draws
 from hybridgen.nn.network import Network
 from hybridgen.nn.positions import to_sequence
 from hybridgen.nn.resize import shrink
 from hybridgen.nn.standardise import Standardise
+from hybridgen.system.errors import UserError
 from hybridgen.tokenizers.base import Tokenizer
 from hybridgen.tokenizers.canvas import blank_canvas, note
 from hybridgen.tokenizers.codebook import Codebook, unit

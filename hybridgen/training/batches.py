@@ -75,13 +75,3 @@ def mirrored(x: Tensor, rng: Draws) -> Tensor:
     """x (B, X, *size) with half of the rows mirrored along the last axis."""
     flip = rng.uniform(x.shape[0]).to(x.device) < 0.5
     return torch.where(flip.view(-1, *[1] * (x.dim() - 1)), x.flip(-1), x)
-
-
-def to_unit(pixels: Tensor) -> Tensor:
-    """Bytes 0..255 to [-1, 1]."""
-    return pixels.float() / 127.5 - 1.0
-
-
-def to_bytes(x: Tensor) -> Tensor:
-    """[-1, 1] to bytes, rounded."""
-    return ((x.float().clamp(-1, 1) + 1.0) * 127.5).round().to(torch.uint8)

@@ -3,8 +3,9 @@
 import torch
 
 from hybridgen.data.base import Examples
+from hybridgen.media.image import to_unit
 from hybridgen.tokenizers.base import Tokenizer
-from hybridgen.training.batches import Source, to_unit
+from hybridgen.training.batches import Source
 
 
 @torch.no_grad()

@@ -8,10 +8,10 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from hybridgen import ranks
-from hybridgen.errors import UserError
-from hybridgen.files import atomic_path
-from hybridgen.runs import Run
+from hybridgen.runs.run import Run
+from hybridgen.system import distributed as ranks
+from hybridgen.system.errors import UserError
+from hybridgen.system.files import atomic_path
 from hybridgen.training.ema import Ema
 from hybridgen.training.interrupt import Wish
 from hybridgen.training.progress import StageProgress

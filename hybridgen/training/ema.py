@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from hybridgen.ranks import is_first
+from hybridgen.system.distributed import is_first
 from hybridgen.training.sharding import local, share_of, whole
 
 

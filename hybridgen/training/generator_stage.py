@@ -6,14 +6,14 @@ from functools import partial
 import pytorch_lightning as pl
 import torch
 
-from hybridgen import ranks
 from hybridgen.assemble import assemble_model, assemble_settings
-from hybridgen.checkpoint import describe, read_weights, save
-from hybridgen.config import Composed
+from hybridgen.config.compose import Composed
 from hybridgen.data.base import Data
 from hybridgen.model import HybridModel
 from hybridgen.nn.draws import keyed
-from hybridgen.runs import Run
+from hybridgen.runs.run import Run
+from hybridgen.runs.weights import describe, read_weights, save
+from hybridgen.system import distributed as ranks
 from hybridgen.tokenizers.base import Tokenizer
 from hybridgen.training.batches import Source
 from hybridgen.training.cache import encode_all

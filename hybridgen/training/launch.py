@@ -20,8 +20,8 @@ from typing import IO
 import torch
 from torch import distributed
 
-from hybridgen import ranks
-from hybridgen.errors import UserError
+from hybridgen.system import distributed as ranks
+from hybridgen.system.errors import UserError
 from hybridgen.training.compute import Compute
 
 PATIENCE = timedelta(hours=12)  # the first process may wait as long for a tokenizer that another run trains

@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 
-from hybridgen.errors import UserError
+from hybridgen.system.errors import UserError
 from hybridgen.training.compute import Compute
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from annotated_types import Ge, Gt, Le, Lt
 
-from hybridgen.errors import UserError
+from hybridgen.system.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)

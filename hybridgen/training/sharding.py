@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hybridgen.ranks import world
+from hybridgen.system.distributed import world
 from hybridgen.training.generator_module import GeneratorModule
 
 

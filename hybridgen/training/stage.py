@@ -9,9 +9,9 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from hybridgen import ranks
-from hybridgen.errors import UserError
-from hybridgen.runs import Run
+from hybridgen.runs.run import Run
+from hybridgen.system import distributed as ranks
+from hybridgen.system.errors import UserError
 from hybridgen.training.batches import Batches, Source
 from hybridgen.training.callbacks import Averaging, Saving, Watching, check_finite
 from hybridgen.training.ema import Ema

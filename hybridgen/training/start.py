@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from hybridgen.checkpoint import read_about, read_weights
-from hybridgen.errors import UserError, unknown
 from hybridgen.model import HybridModel
-from hybridgen.runs import Run
+from hybridgen.runs.run import Run
+from hybridgen.runs.weights import read_about, read_weights
+from hybridgen.system.errors import UserError, unknown
 
 PARTS = ("conditioner", "backbone", "code_head", "residual_head", "join")
 

@@ -6,9 +6,10 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from hybridgen.media.image import to_unit
 from hybridgen.nn.draws import Draws
 from hybridgen.tokenizers.base import Tokenizer
-from hybridgen.training.batches import mirrored, to_unit
+from hybridgen.training.batches import mirrored
 from hybridgen.training.optimiser import clip, lr_share, make_optimiser
 from hybridgen.training.settings import Training
 

@@ -9,16 +9,17 @@ from typing import Any
 
 import torch
 
-from hybridgen import ranks
 from hybridgen.assemble import assemble_model, assemble_settings
-from hybridgen.checkpoint import describe, read_weights, save
-from hybridgen.config import Composed
+from hybridgen.config.compose import Composed
 from hybridgen.data.base import Data
-from hybridgen.files import lock
+from hybridgen.media.image import to_unit
 from hybridgen.nn.draws import keyed
-from hybridgen.runs import TOKENIZERS, Run
+from hybridgen.runs.run import TOKENIZERS, Run
+from hybridgen.runs.weights import describe, read_weights, save
+from hybridgen.system import distributed as ranks
+from hybridgen.system.files import lock
 from hybridgen.tokenizers.base import Tokenizer
-from hybridgen.training.batches import Source, to_unit
+from hybridgen.training.batches import Source
 from hybridgen.training.held_out import tokenizer_figures
 from hybridgen.training.machine import Machine
 from hybridgen.training.stage import Stage, fit

@@ -11,7 +11,7 @@ import pytest
 from tiny_run import TINY, only
 
 from hybridgen.cli import main
-from hybridgen.runs import Run
+from hybridgen.runs.run import Run
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 QUIET = [

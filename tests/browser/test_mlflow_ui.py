@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from tiny_run import ended, start
 
-from hybridgen.mlflow_server import TABLE
-from hybridgen.mlflow_store import title
+from hybridgen.tracking.server import TABLE
+from hybridgen.tracking.store import title
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 DRAWN = """() => [...document.querySelectorAll(".js-plotly-plot path.js-line")]

@@ -8,8 +8,8 @@ from PIL import Image
 from tiny_run import only
 
 from hybridgen.cli import main
-from hybridgen.provenance import read_provenance
-from hybridgen.runs import Run
+from hybridgen.media.provenance import read_provenance
+from hybridgen.runs.run import Run
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import pytest
 
 from hybridgen import __version__
 from hybridgen.cli import VERBS, main
-from hybridgen.composing.yaml_text import read_file
-from hybridgen.config import compose
+from hybridgen.config.compose import compose
+from hybridgen.config.yaml_text import read_file
 
 
 def quickest(*arguments):

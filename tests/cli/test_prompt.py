@@ -16,9 +16,9 @@ from tiny_run import only
 import hybridgen
 from hybridgen.cli import main
 from hybridgen.conditioners.language_model import LanguageModel
-from hybridgen.errors import UserError
-from hybridgen.evaluation.drawing import rounded
-from hybridgen.provenance import read_provenance
+from hybridgen.media.image import to_bytes
+from hybridgen.media.provenance import read_provenance
+from hybridgen.system.errors import UserError
 
 LONG = " ".join(f"word{i}" for i in range(230))  # 1,729 bytes, and as many tokens of the tiny encoder
 PUBLISHED = "mit-han-lab/Qwen2-VL-1.5B-Instruct"
@@ -74,7 +74,7 @@ def test_a_prompt_becomes_a_picture(sample, run, encoder):
     assert (first["text_encoder"], first["system_prompt"]) == (encoder, "")
     assert "label" not in first
     model = hybridgen.load(run)
-    fox, ox = rounded(model.sample(prompts=["a fox", "an ox"], seeds=[3, 3])).permute(0, 2, 3, 1).numpy()
+    fox, ox = to_bytes(model.sample(prompts=["a fox", "an ox"], seeds=[3, 3])).permute(0, 2, 3, 1).numpy()
     assert (fox == pixels("samples/seed_000003.png")).all()
     assert (fox != ox).any()
 

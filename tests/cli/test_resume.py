@@ -8,8 +8,8 @@ import pytest
 from tiny_run import curves, differing, interrupt, only, weights
 
 from hybridgen.cli import main
-from hybridgen.files import lock
-from hybridgen.runs import Run
+from hybridgen.runs.run import Run
+from hybridgen.system.files import lock
 
 
 def test_a_failure_is_noted(stopped):

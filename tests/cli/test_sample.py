@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 from tiny_run import only
 
-from hybridgen.checkpoint import load
 from hybridgen.cli import main
-from hybridgen.draw import read_given
-from hybridgen.provenance import model_hash, read_provenance
+from hybridgen.generate.trained import load
+from hybridgen.generate.write import read_given
+from hybridgen.media.provenance import model_hash, read_provenance
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from tiny_run import ROOT, SWEPT, TINY, ended, only, start, wait_for
 
 from hybridgen.cli import main
-from hybridgen.runs import Run, runs_in
+from hybridgen.runs.run import Run, runs_in
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # commands that start commands, each importing torch
 

@@ -9,7 +9,7 @@ import pytest
 from tiny_run import SWEPT, ended, only, start, wait_for
 
 from hybridgen.cli import main
-from hybridgen.runs import Run
+from hybridgen.runs.run import Run
 
 SUBMIT = ["sweep", "swept.yaml", "--launcher", "submitit"]
 

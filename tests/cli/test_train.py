@@ -8,10 +8,10 @@ import torch
 from tiny_run import TINY, curves, differing, only, tiny, weights
 
 from hybridgen.assemble import assemble_data, assemble_model
-from hybridgen.checkpoint import read_about
 from hybridgen.cli import main
-from hybridgen.errors import UserError
-from hybridgen.runs import Run
+from hybridgen.runs.run import Run
+from hybridgen.runs.weights import read_about
+from hybridgen.system.errors import UserError
 from hybridgen.training.start import begin_from, find_init
 
 PLUGIN = """

@@ -13,11 +13,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from hybridgen.cli import main
-from hybridgen.errors import UserError
-from hybridgen.mirror import mirror
-from hybridgen.mlflow_server import TABLE, free_port, runs_page
-from hybridgen.runs import Run
-from hybridgen.tracking import store_uri
+from hybridgen.runs.run import Run
+from hybridgen.system.errors import UserError
+from hybridgen.tracking.process import store_uri
+from hybridgen.tracking.server import TABLE, free_port, runs_page
+from hybridgen.tracking.sync import mirror
 
 
 class Answer(BaseHTTPRequestHandler):

@@ -10,10 +10,10 @@ from PIL import Image
 from hybridgen.data.folder import ImageFolder
 from hybridgen.data.idx import read_idx
 from hybridgen.data.mosaic import Mosaic
-from hybridgen.data.pictures import read_picture
-from hybridgen.errors import UserError
 from hybridgen.evaluation.judge import read_judge
 from hybridgen.evaluation.perceptual import Perceptual
+from hybridgen.media.image_read import read_picture
+from hybridgen.system.errors import UserError
 
 PICTURES = {
     "zero_bytes.png": "empty",

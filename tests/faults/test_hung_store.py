@@ -7,10 +7,10 @@ import pytest
 from tiny_run import TINY, differing, only, weights
 
 from hybridgen.cli import main
-from hybridgen.mirror import has_pending
-from hybridgen.mlflow_store import connect
-from hybridgen.runs import Run
-from hybridgen.tracking import store_uri
+from hybridgen.runs.run import Run
+from hybridgen.tracking.process import store_uri
+from hybridgen.tracking.store import connect
+from hybridgen.tracking.sync import has_pending
 
 pytestmark = [
     pytest.mark.slow,

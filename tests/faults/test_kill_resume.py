@@ -8,8 +8,8 @@ import signal
 import pytest
 from tiny_run import TINY, curves, differing, ended, only, start, weights
 
-from hybridgen.journal import read
-from hybridgen.runs import Run
+from hybridgen.runs.journal import read
+from hybridgen.runs.run import Run
 
 pytestmark = pytest.mark.slow
 DIE = "os.kill(os.getpid(), signal.SIGKILL)"

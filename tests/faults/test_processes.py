@@ -15,8 +15,8 @@ import pytest
 from tiny_run import ROOT, TINY, curves, ended, only, start, weights
 
 from hybridgen.cli import main
-from hybridgen.files import process_start
-from hybridgen.runs import Run
+from hybridgen.runs.run import Run
+from hybridgen.system.files import process_start
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]  # seconds on a quiet machine, minutes on a busy one
 LONG = 700

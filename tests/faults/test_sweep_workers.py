@@ -9,8 +9,8 @@ import pytest
 from dummy_study import dummy, notes, states, worker
 from postgres import Server
 
-from hybridgen.sweeps.launch import Workers, supervise
-from hybridgen.sweeps.study import TICKET
+from hybridgen.sweeps.queue.launch import Workers, supervise
+from hybridgen.sweeps.queue.study import TICKET
 
 pytestmark = pytest.mark.slow
 FOREVER = "if number == {}: note(folder, number, 'stuck'); time.sleep(600)"

@@ -11,10 +11,10 @@ import time
 
 import pytest
 
-from hybridgen.mirror import has_pending, mirror
-from hybridgen.mlflow_store import connect
-from hybridgen.runs import Run
-from hybridgen.tracking import Tracking, start_mirror, store_uri
+from hybridgen.runs.run import Run
+from hybridgen.tracking.process import Tracking, start_mirror, store_uri
+from hybridgen.tracking.store import connect
+from hybridgen.tracking.sync import has_pending, mirror
 
 pytestmark = [
     pytest.mark.slow,
@@ -24,8 +24,8 @@ pytestmark = [
 TRAINER = """
 import os, signal, sys
 from pathlib import Path
-from hybridgen.runs import Run
-from hybridgen.tracking import Tracking, start_mirror
+from hybridgen.runs.run import Run
+from hybridgen.tracking.process import Tracking, start_mirror
 run = Run.create(Path(sys.argv[1]), "demo", {"seed": 0}, {})
 mirror = start_mirror(run, Tracking())
 run.log(1, {"loss": 1.0}, "generator")

@@ -6,7 +6,7 @@ import signal
 import pytest
 from tiny_run import TINY, curves, differing, ended, only, start, wait_for, weights
 
-from hybridgen.runs import Run, runs_in
+from hybridgen.runs.run import Run, runs_in
 
 pytestmark = pytest.mark.slow
 

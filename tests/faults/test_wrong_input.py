@@ -4,8 +4,8 @@ import pytest
 
 from hybridgen.assemble import assemble_model
 from hybridgen.cli import main
-from hybridgen.config import compose
-from hybridgen.errors import UserError
+from hybridgen.config.compose import compose
+from hybridgen.system.errors import UserError
 from hybridgen.types import DataSpec
 
 

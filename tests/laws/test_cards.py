@@ -4,11 +4,11 @@ import pytest
 
 from hybridgen.cli import main
 from hybridgen.cli.laws import LAWFUL
-from hybridgen.composing.yaml_text import Place
+from hybridgen.config.registry import Registry
+from hybridgen.config.signature import read
+from hybridgen.config.yaml_text import Place
 from hybridgen.laws.cards import LAWS, checkpoint_gives_the_model_back, judge, options_are_the_signatures
 from hybridgen.laws.toy import data
-from hybridgen.registry import Registry
-from hybridgen.signature import read
 from tests.laws.tiny import SLOW, TINY, build, cards, composed_model
 
 REGISTRY = Registry()

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from hybridgen.diffusion.solvers import DDPM, Heun
-from hybridgen.errors import UserError
 from hybridgen.heads.categorical import CategoricalHead, filter_logits
 from hybridgen.heads.denoise import guide
 from hybridgen.heads.diffusion import DiffusionHead
@@ -17,6 +16,7 @@ from hybridgen.laws.measure import stirred
 from hybridgen.laws.moments import draws_known_moments
 from hybridgen.laws.residual_heads import RESIDUAL_LAWS
 from hybridgen.nn.draws import Draws, keyed
+from hybridgen.system.errors import UserError
 from hybridgen.types import Condition, TokenSpec
 
 WIDTH = 8

@@ -10,7 +10,6 @@ from torch import nn
 from hybridgen.backbones.base import Backbone
 from hybridgen.backbones.causal import CausalBackbone
 from hybridgen.diffusion.solvers import DDPM
-from hybridgen.errors import UserError
 from hybridgen.laws.backbones import BACKBONE_LAWS, condition_is_read
 from hybridgen.laws.model import MODEL_LAWS, generation_is_teacher_forcing
 from hybridgen.laws.toy import data, examples, plain, shaken
@@ -20,6 +19,7 @@ from hybridgen.nn.draws import Draws
 from hybridgen.nn.positions import put, repeat_rows, take
 from hybridgen.samplers.sampler import Sampler
 from hybridgen.samplers.schedules import guide
+from hybridgen.system.errors import UserError
 from hybridgen.types import Due
 from tests.laws.tiny import SLOW, model
 

@@ -5,7 +5,8 @@ from itertools import pairwise
 import pytest
 import torch
 
-from hybridgen.composing.yaml_text import Place
+from hybridgen.config.registry import Registry
+from hybridgen.config.yaml_text import Place
 from hybridgen.laws.measure import gradients_of
 from hybridgen.laws.tokenizers import (
     TOKENIZER_LAWS,
@@ -17,7 +18,6 @@ from hybridgen.laws.toy import data, examples
 from hybridgen.nn.draws import Draws, keyed
 from hybridgen.nn.positions import to_sequence
 from hybridgen.nn.resize import shrink
-from hybridgen.registry import Registry
 from hybridgen.tokenizers.canvas import replay
 from tests.laws.tiny import ONE_SCALE, PYRAMID, SHALLOW, SLOW, build, cards
 

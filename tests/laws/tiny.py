@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from hybridgen.assemble import assemble_model, assemble_part
-from hybridgen.config import Composed, compose
+from hybridgen.config.compose import Composed, compose
+from hybridgen.config.registry import Registry
 from hybridgen.laws.toy import data
 from hybridgen.model import HybridModel
-from hybridgen.registry import Registry
 
 PYRAMID = ["scales=[1, 2, 4]", "vocab=11", "channels=3", "widths=[8]", "encoder_blocks=1", "decoder_blocks=1"]
 ONE_SCALE = ["scales=[]", *PYRAMID[1:]]

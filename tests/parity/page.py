@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 
 from hybridgen.assemble import assemble_data, assemble_model
-from hybridgen.config import compose
-from hybridgen.evaluation.spared import REASONS
+from hybridgen.config.compose import compose
+from hybridgen.evaluation.savings import REASONS
 from hybridgen.published.catalogue import catalogue
 from hybridgen.published.counting import counted
 from hybridgen.published.official import official

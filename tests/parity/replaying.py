@@ -4,7 +4,7 @@ import torch
 from reference import Case
 
 from hybridgen.assemble import assemble_data, assemble_model, assemble_sampler
-from hybridgen.config import compose
+from hybridgen.config.compose import compose
 from hybridgen.published.families import recognise
 from hybridgen.published.importer import filled, match
 from hybridgen.samplers.noise import Noise

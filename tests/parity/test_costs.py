@@ -2,9 +2,9 @@
 
 import pytest
 
-from hybridgen.config import compose
+from hybridgen.config.compose import compose
 from hybridgen.evaluation.sampling_cost import sampling_cost
-from hybridgen.evaluation.spared import REASONS
+from hybridgen.evaluation.savings import REASONS
 from hybridgen.published.catalogue import catalogue
 from hybridgen.published.counting import PART, counted
 from hybridgen.published.official import official

@@ -5,7 +5,7 @@ import torch
 from reference import reference_folder
 from safetensors.torch import load_file
 
-from hybridgen.config import compose
+from hybridgen.config.compose import compose
 from hybridgen.nn.draws import Draws
 from hybridgen.nn.positions import to_grid, to_sequence
 from hybridgen.published.importer import filled, match

@@ -8,7 +8,7 @@ from reference import Case
 from replaying import sampler
 
 from hybridgen.assemble import assemble_data, assemble_model
-from hybridgen.config import compose
+from hybridgen.config.compose import compose
 from hybridgen.nn.draws import Draws
 from hybridgen.orders.order import SetOrder
 from hybridgen.published.families import recognise

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hybridgen.assemble import assemble_data, assemble_model
-from hybridgen.config import compose
+from hybridgen.config.compose import compose
 
 GENERATORS = {
     "var_d16": 310_283_520, "var_d20": 600_917_136, "var_d24": 1_033_399_360, "var_d30": 2_010_020_356,

@@ -8,13 +8,13 @@ from reference import HERE, reference_folder
 from safetensors.torch import load_file
 
 from hybridgen.assemble import assemble_data
-from hybridgen.checkpoint import load
 from hybridgen.cli import main
-from hybridgen.config import compose
-from hybridgen.errors import UserError
+from hybridgen.config.compose import compose
+from hybridgen.generate.trained import load
 from hybridgen.nn.draws import Draws
 from hybridgen.nn.positions import every_position, to_sequence
 from hybridgen.published.importer import filled, match
+from hybridgen.system.errors import UserError
 
 BROKEN = {
     "1_truncated.safetensors": ["incomplete file"],

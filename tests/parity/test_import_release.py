@@ -8,12 +8,12 @@ from reference import HERE, reference_folder
 from safetensors.torch import load_file
 from tiny_published import write_encoder
 
-from hybridgen.checkpoint import load
 from hybridgen.cli import main
-from hybridgen.config import compose
-from hybridgen.errors import UserError
+from hybridgen.config.compose import compose
+from hybridgen.generate.trained import load
 from hybridgen.published.importer import filled, match
 from hybridgen.published.reading import locate
+from hybridgen.system.errors import UserError
 from hybridgen.tokenizers.canvas import replay
 
 EXPERIMENT = str(HERE / "cases/layout_hart.yaml")

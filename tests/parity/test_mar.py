@@ -6,7 +6,7 @@ import pytest
 import torch
 from reference import Case
 
-from hybridgen.config import compose
+from hybridgen.config.compose import compose
 from hybridgen.diffusion.solvers import DDPM
 from hybridgen.heads.denoise import guide
 from hybridgen.nn.positions import every_position, put, take, to_sequence

@@ -12,7 +12,7 @@ from token_heads import check_draw, check_network, check_rows, check_step
 
 from hybridgen.diffusion.sde import SDE
 from hybridgen.diffusion.solvers import DDIM, DDPM, Euler
-from hybridgen.errors import UserError
+from hybridgen.system.errors import UserError
 
 HEAD = "model.residual_head"
 STEP = {"hart_t2i": 1.0, "mar": None}  # the clip of each

@@ -16,7 +16,7 @@ import test_var
 from reference import Case, reference_folder
 from replaying import generator, imported
 
-from hybridgen.errors import UserError
+from hybridgen.system.errors import UserError
 
 CASES = {"var": "var_vqvae", "llamagen_c2i": "llamagen_vq", "hart_t2i": "hart_tokenizer"}
 RUNS = [

@@ -6,11 +6,11 @@ from functools import cache
 
 import pytest
 
-from hybridgen.composing.values import accept
-from hybridgen.config import compose
+from hybridgen.config.compose import compose
+from hybridgen.config.registry import Place
+from hybridgen.config.signature import read
+from hybridgen.config.values import accept
 from hybridgen.published.slips import SLIPS, slips
-from hybridgen.registry import Place
-from hybridgen.signature import read
 from tests.parity.reference import reference_folder
 
 LISTS = {"survey": 18, "runs hart": 13, "runs var": 5, "runs mar": 5, "runs llamagen": 6, "runs dit": 1, "runs sit": 3,

@@ -5,7 +5,7 @@ from reference import Case
 from token_heads import ENTRIES, check_draw, check_network, check_rows, check_step
 
 from hybridgen.assemble import assemble_part
-from hybridgen.config import compose
+from hybridgen.config.compose import compose
 from hybridgen.published.keymap import KeyMap
 from hybridgen.published.token_head import token_head
 from hybridgen.types import TokenSpec

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from hybridgen.assemble import assemble_part
-from hybridgen.config import compose
+from hybridgen.config.compose import compose
 from hybridgen.evaluation.cost import macs
 from hybridgen.nn.normed_conv import NormedDecoder, NormedEncoder
 from hybridgen.published import kl16, llamagen_vq, multiscale_vq, sd_vae

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hybridgen.assemble import assemble_data, assemble_part
-from hybridgen.config import compose
+from hybridgen.config.compose import compose
 from hybridgen.nn.draws import Draws
 from hybridgen.nn.positions import every_position, to_grid
 from hybridgen.published.families import recognise

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hybridgen.sweeps.statistics import compare, holm, mean
-from hybridgen.sweeps.table import as_csv, latex, make_table, markdown, to_json
+from hybridgen.sweeps.results.statistics import compare, holm, mean
+from hybridgen.sweeps.results.table import as_csv, latex, make_table, markdown, to_json
 
 
 def test_the_interval_is_students():

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from hybridgen.composing.experiments import experiment_names
-from hybridgen.sweeps.block import Experiment, read_ablation, read_sweep
-from hybridgen.sweeps.plan import describe, plan_ablation, plan_sweep
+from hybridgen.config.experiments import experiment_names
+from hybridgen.sweeps.request.block import Experiment, read_ablation, read_sweep
+from hybridgen.sweeps.request.plan import describe, plan_ablation, plan_sweep
 from hybridgen.sweeps.session import Session
 
 STUDIES = {  # trials, tokenizers, generators; of an ablation with one seed

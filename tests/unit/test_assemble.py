@@ -3,10 +3,10 @@
 import pytest
 
 from hybridgen.assemble import assemble_data, assemble_model, assemble_part, assemble_sampler, assemble_settings
-from hybridgen.config import compose
+from hybridgen.config.compose import compose
+from hybridgen.config.schema import Experiment
 from hybridgen.diffusion.solvers import Heun
-from hybridgen.errors import UserError
-from hybridgen.schema import Experiment
+from hybridgen.system.errors import UserError
 from hybridgen.types import DataSpec
 
 DATA = DataSpec(1, (28, 28), ("a", "b", "c"))

@@ -5,8 +5,9 @@ from itertools import islice
 import pytest
 import torch
 
+from hybridgen.media.image import to_bytes, to_unit
 from hybridgen.nn.draws import Draws
-from hybridgen.training.batches import Batches, Source, mirrored, to_bytes, to_unit
+from hybridgen.training.batches import Batches, Source, mirrored
 
 SIZE = 10
 

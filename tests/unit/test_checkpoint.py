@@ -10,8 +10,9 @@ from safetensors.torch import load_file, save_file
 from tiny_run import only
 
 import hybridgen
-from hybridgen.checkpoint import FORMAT, load, read_about, read_weights, save
-from hybridgen.errors import UserError
+from hybridgen.generate.trained import load
+from hybridgen.runs.weights import FORMAT, read_about, read_weights, save
+from hybridgen.system.errors import UserError
 
 BROKEN = {
     "1_truncated.safetensors": "not a whole safetensors file",

@@ -14,11 +14,11 @@ from test_protocol import COUNTED, DRAWN, RECONSTRUCTED, TIMED
 from hybridgen.comparison.curves import draw_png, overlays
 from hybridgen.comparison.differences import differences
 from hybridgen.comparison.entries import entries_of
-from hybridgen.comparison.figures import average, protocol_differences, side_by_side
 from hybridgen.comparison.page import page
-from hybridgen.errors import UserError
+from hybridgen.comparison.scores import average, protocol_differences, side_by_side
 from hybridgen.evaluation.protocol import REQUIRED, SUBJECT, figure
-from hybridgen.runs import Run
+from hybridgen.runs.run import Run
+from hybridgen.system.errors import UserError
 
 PROTOCOLS = {"drawn": DRAWN, "reconstructed": RECONSTRUCTED, "timed": TIMED, "counted": COUNTED}
 CONFIG = {

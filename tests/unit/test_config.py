@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from hybridgen.composing.experiments import experiment_names
-from hybridgen.composing.yaml_text import Place, read_file, read_value, write
-from hybridgen.config import compose, from_dict
-from hybridgen.errors import UserError, UserErrors
+from hybridgen.config.compose import compose, from_dict
+from hybridgen.config.experiments import experiment_names
+from hybridgen.config.yaml_text import Place, read_file, read_value, write
+from hybridgen.system.errors import UserError, UserErrors
 
 EXPERIMENTS = [
     pytest.param(name, marks=pytest.mark.slow if name.startswith("published/") else [])
@@ -130,7 +130,7 @@ def test_a_name_may_leave_its_folder_out(tmp_path, monkeypatch):
         (tmp_path / f"experiments/{name}.yaml").write_text("extends: base")
     (tmp_path / "registry").mkdir()
     monkeypatch.setenv("HYBRIDGEN_HOME", str(tmp_path))
-    from hybridgen.composing.experiments import find_experiment
+    from hybridgen.config.experiments import find_experiment
 
     assert find_experiment("one") == find_experiment("image/one")
     with pytest.raises(UserError, match="several: image/two, text/two"):

@@ -9,9 +9,9 @@ from hybridgen.diffusion.path import COSINE, LINEAR, LINEAR_BETAS, forward_rate
 from hybridgen.diffusion.sde import SDE
 from hybridgen.diffusion.solvers import DDIM, DDPM, Euler, Heun
 from hybridgen.diffusion.spacing import Spacing
-from hybridgen.errors import UserError
 from hybridgen.laws.solvers import gaussian, output_deviation
 from hybridgen.nn.draws import keyed
+from hybridgen.system.errors import UserError
 
 CURVES = {"line": LINEAR, "circle": CIRCLE, "vp": VARIANCE_PRESERVING}
 every_curve = pytest.mark.parametrize("path", CURVES.values(), ids=CURVES.keys())

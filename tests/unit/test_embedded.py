@@ -12,7 +12,7 @@ from hybridgen.data import embedded
 from hybridgen.data.embedded import Embedded
 from hybridgen.data.holdout import held_out
 from hybridgen.data.mosaic import Mosaic
-from hybridgen.errors import UserError
+from hybridgen.system.errors import UserError
 
 FILES = Path(hybridgen.data.__file__).parent / "files"
 SETS = {"fashion28": ((1, 28, 28), 10, (5700, 300, 1000)), "emoji32": ((3, 32, 32), 8, (1330, 70, 160))}

@@ -11,7 +11,6 @@ from torchvision.models import alexnet
 
 from hybridgen.data.base import Examples
 from hybridgen.data.embedded import Embedded
-from hybridgen.errors import UserError, UserErrors
 from hybridgen.evaluation.cost import macs, macs_by_part, parameters
 from hybridgen.evaluation.evaluate import judge_pictures
 from hybridgen.evaluation.features import InceptionFeatures
@@ -20,6 +19,7 @@ from hybridgen.evaluation.protocol import comparable, sentence
 from hybridgen.evaluation.reconstruction import judge_reconstruction, psnr
 from hybridgen.evaluation.settings import Metrics
 from hybridgen.evaluation.timing import seconds_per_picture
+from hybridgen.system.errors import UserError, UserErrors
 
 DATA = Embedded()
 SAID = {

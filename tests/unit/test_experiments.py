@@ -5,8 +5,8 @@ import torch
 from PIL import Image
 
 from hybridgen.assemble import assemble_data, assemble_model
-from hybridgen.composing.experiments import experiment_names
-from hybridgen.config import compose
+from hybridgen.config.compose import compose
+from hybridgen.config.experiments import experiment_names
 from hybridgen.nn.draws import Draws
 
 PUBLISHED = [name for name in experiment_names() if name.startswith("published/")]

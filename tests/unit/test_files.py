@@ -8,12 +8,12 @@ import time
 
 import pytest
 
-from hybridgen.files import LockedError, atomic_path, holder, lock, process_start, remove_leftovers, write_atomic
+from hybridgen.system.files import LockedError, atomic_path, holder, lock, process_start, remove_leftovers, write_atomic
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from hybridgen.files import lock
+from hybridgen.system.files import lock
 with lock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

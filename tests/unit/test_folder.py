@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from hybridgen.data.folder import ImageFolder
-from hybridgen.data.pictures import as_tensor, fitted, read_picture
-from hybridgen.errors import UserError
+from hybridgen.media.image_read import as_tensor, fitted, read_picture
+from hybridgen.system.errors import UserError
 
 
 def paint(file, colour=(200, 10, 60), size=(40, 30), mode="RGB", **options):

@@ -9,11 +9,11 @@ from torch.nn.functional import avg_pool2d
 
 from hybridgen.data.base import Examples
 from hybridgen.data.embedded import Embedded
-from hybridgen.errors import UserError
 from hybridgen.evaluation.base import Real, Sample
 from hybridgen.evaluation.features import JudgeFeatures
 from hybridgen.evaluation.frechet import Frechet, bias, deviation, distance, extrapolated, moments
 from hybridgen.evaluation.judge import find_judge
+from hybridgen.system.errors import UserError
 
 F = 16
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hybridgen.assemble import assemble_data, assemble_model
-from hybridgen.config import compose
+from hybridgen.config.compose import compose
 
 COUNTS = {"s": 32_963_360, "b": 130_512_416, "l": 458_102_816, "xl": 675_129_632}
 

@@ -6,7 +6,7 @@ from tiny_run import tiny
 
 from hybridgen.assemble import assemble_data, assemble_model
 from hybridgen.data.base import Examples
-from hybridgen.training.batches import to_unit
+from hybridgen.media.image import to_unit
 from hybridgen.training.cache import encode_all
 from hybridgen.training.held_out import generator_losses, psnr, tokenizer_figures
 

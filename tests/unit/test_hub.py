@@ -9,8 +9,8 @@ import torch
 from huggingface_hub.errors import EntryNotFoundError
 from safetensors.torch import save_file
 
-from hybridgen.errors import UserError
 from hybridgen.published.reading import locate, read
+from hybridgen.system.errors import UserError
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from safetensors.torch import save_file
 from hybridgen.cli import main
 from hybridgen.data.base import Data, Examples
 from hybridgen.data.embedded import Embedded
-from hybridgen.errors import UserError
 from hybridgen.evaluation.judge import FEATURES, Judge, find_judge, read_judge, write_judge
 from hybridgen.evaluation.judge_training import JudgeTraining, accuracy, train_judge
+from hybridgen.system.errors import UserError
 from hybridgen.types import DataSpec
 
 

@@ -7,9 +7,9 @@ from dummy_study import dummy, loss
 from optuna import TrialPruned
 from rich.console import Console
 
-from hybridgen.sweeps.live import MOST, panel, shown
-from hybridgen.sweeps.view import Standing, standing
-from hybridgen.sweeps.work import work
+from hybridgen.sweeps.queue.live import MOST, panel, shown
+from hybridgen.sweeps.queue.view import Standing, standing
+from hybridgen.sweeps.queue.work import work
 
 
 def seen(found, width=140):

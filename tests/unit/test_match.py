@@ -10,12 +10,12 @@ import torch
 from tiny_run import TINY
 
 from hybridgen.cli.ablate import _as_a_worker
-from hybridgen.errors import UserError
-from hybridgen.sweeps import match as matching
-from hybridgen.sweeps.block import Experiment
-from hybridgen.sweeps.launch import shares
-from hybridgen.sweeps.match import _nearest, budget, match
-from hybridgen.sweeps.pace import FEWEST, LONG, TURNS, Pace, pace
+from hybridgen.sweeps.queue.launch import shares
+from hybridgen.sweeps.request import match as matching
+from hybridgen.sweeps.request.block import Experiment
+from hybridgen.sweeps.request.match import _nearest, budget, match
+from hybridgen.sweeps.request.paired_timing import FEWEST, LONG, TURNS, Pace, pace
+from hybridgen.system.errors import UserError
 
 TINY_ONE = Experiment(str(TINY))
 KEYS = ("model.residual_head.mlp_width", "model.backbone.width", "model.backbone.mlp_ratio")

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from hybridgen.config import compose
-from hybridgen.errors import UserError, UserErrors
+from hybridgen.config.compose import compose
 from hybridgen.nn.conv import LightNetwork
 from hybridgen.nn.normed_conv import NormedNetwork
+from hybridgen.system.errors import UserError, UserErrors
 from tests.laws.tiny import PYRAMID, build, data, model
 
 TINY = NormedNetwork(base=4, multipliers=(1, 2, 3), groups=2, encoder_blocks=1, decoder_blocks=1)

@@ -5,7 +5,7 @@ import torch
 from tiny_run import tiny
 
 from hybridgen.assemble import assemble_data, assemble_model
-from hybridgen.errors import UserError
+from hybridgen.system.errors import UserError
 from hybridgen.training.optimiser import clip, lr_share, make_optimiser
 from hybridgen.training.settings import Training
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hybridgen.diffusion.path import COSINE, LINEAR, LINEAR_BETAS, reverse, table
-from hybridgen.errors import UserError
+from hybridgen.system.errors import UserError
 
 TABLES = {"cosine": COSINE, "linear": LINEAR_BETAS}
 PATHS = {"line": LINEAR, **TABLES}

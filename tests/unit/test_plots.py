@@ -5,12 +5,12 @@ import re
 import pytest
 from dummy_study import SPACE, dummy, loss
 
-from hybridgen.sweeps.parallel import Column, columns
-from hybridgen.sweeps.plots import draw_plots, study_plots
-from hybridgen.sweeps.settings import SweepOptions
-from hybridgen.sweeps.space import Space
-from hybridgen.sweeps.study import Plan, Study
-from hybridgen.sweeps.work import work
+from hybridgen.sweeps.queue.settings import SweepOptions
+from hybridgen.sweeps.queue.space import Space
+from hybridgen.sweeps.queue.study import Plan, Study
+from hybridgen.sweeps.queue.work import work
+from hybridgen.sweeps.results.parallel import Column, columns
+from hybridgen.sweeps.results.plots import draw_plots, study_plots
 
 
 def done(study, run, count=5):

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from hybridgen.errors import UserError
-from hybridgen.provenance import SIGNATURE, model_hash, read_provenance, save_picture
+from hybridgen.media.provenance import SIGNATURE, model_hash, read_provenance, save_picture
+from hybridgen.system.errors import UserError
 
 MADE_BY = {"model": "3f2a", "config": "77", "seed": 5, "prompt": "Öl <&>", "sampler": {"head_steps": 8}}
 

@@ -17,9 +17,9 @@ from gloo_worker import draw
 from tiny_run import ROOT, curves
 from tiny_stage import STEPS, few_examples, train
 
-from hybridgen import ranks
-from hybridgen.errors import UserError
 from hybridgen.nn.draws import Draws
+from hybridgen.system import distributed as ranks
+from hybridgen.system.errors import UserError
 from hybridgen.training.compute import Compute
 from hybridgen.training.launch import NAMES, is_later_rank, together
 

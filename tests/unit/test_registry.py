@@ -5,9 +5,9 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from hybridgen.composing.yaml_text import Place
-from hybridgen.errors import UserError
-from hybridgen.registry import Registry
+from hybridgen.config.registry import Registry
+from hybridgen.config.yaml_text import Place
+from hybridgen.system.errors import UserError
 
 OVERRIDE = Place("override x=y")
 PART = """

@@ -6,13 +6,13 @@ import re
 import numpy as np
 import pytest
 
-from hybridgen.errors import UserError
-from hybridgen.provenance import save_picture
-from hybridgen.report.figures import curve_svg, panels, split_name
-from hybridgen.report.grid import GAP, picture_grid
+from hybridgen.media.image_grid import GAP, picture_grid
+from hybridgen.media.provenance import save_picture
 from hybridgen.report.html import duration, number, write_report
-from hybridgen.report.strip import Strip
-from hybridgen.runs import Run
+from hybridgen.report.loss_curves import curve_svg, panels, split_name
+from hybridgen.report.progression import Strip
+from hybridgen.runs.run import Run
+from hybridgen.system.errors import UserError
 
 EVIL = "<script>alert(1)</script>"
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from hybridgen.errors import UserError
 from hybridgen.nn.draws import keyed
 from hybridgen.nn.rotary import Rotary
+from hybridgen.system.errors import UserError
 
 q, k = (torch.randn(1, 1, 1, 12, generator=keyed(name)) for name in "qk")
 

@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from hybridgen import journal
-from hybridgen.errors import UserError
-from hybridgen.files import LockedError
-from hybridgen.runs import Run, runs_in
+from hybridgen.runs import journal
+from hybridgen.runs.run import Run, runs_in
+from hybridgen.system.errors import UserError
+from hybridgen.system.files import LockedError
 
 
 def make(root, experiment="demo", config=None):

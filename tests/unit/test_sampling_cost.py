@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hybridgen.cli import main
-from hybridgen.config import compose
+from hybridgen.config.compose import compose
 from hybridgen.evaluation.sampling_cost import sampling_cost
 
 TINY = Path(__file__).parents[1] / "tiny.yaml"

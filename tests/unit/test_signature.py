@@ -6,11 +6,11 @@ from typing import Annotated, Literal, get_type_hints
 import pytest
 from annotated_types import Ge
 
-from hybridgen.composing.yaml_text import Place
-from hybridgen.errors import UserError
-from hybridgen.registry import Registry
-from hybridgen.schema import TREE
-from hybridgen.signature import REQUIRED, Built, read
+from hybridgen.config.registry import Registry
+from hybridgen.config.schema import TREE
+from hybridgen.config.signature import REQUIRED, Built, read
+from hybridgen.config.yaml_text import Place
+from hybridgen.system.errors import UserError
 
 REGISTRY = Registry()
 CARDS = [(slot, name) for slot in REGISTRY.slots() for name in REGISTRY.names(slot)]

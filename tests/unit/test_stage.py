@@ -10,8 +10,8 @@ import torch
 from tiny_run import curves, differing
 from tiny_stage import STEPS, KilledError, few_examples, train
 
-from hybridgen.errors import UserError
-from hybridgen.runs import Run
+from hybridgen.runs.run import Run
+from hybridgen.system.errors import UserError
 from hybridgen.training.callbacks import Saving
 
 

@@ -7,10 +7,10 @@ import pytest
 from dummy_study import dummy, loss, states
 from optuna.exceptions import StorageInternalError
 
-from hybridgen.sweeps.lease import OWNER, owner
-from hybridgen.sweeps.study import REASON, TICKET
-from hybridgen.sweeps.view import in_words, standing
-from hybridgen.sweeps.work import work
+from hybridgen.sweeps.queue.lease import OWNER, owner
+from hybridgen.sweeps.queue.study import REASON, TICKET
+from hybridgen.sweeps.queue.view import in_words, standing
+from hybridgen.sweeps.queue.work import work
 
 
 def run(number, params, report):
@@ -163,7 +163,7 @@ def test_without_an_end(tmp_path):
 @pytest.mark.parametrize("taken_by_another", [False, True])
 def test_a_claim_whose_answer_is_lost(tmp_path, monkeypatch, taken_by_another):
     """The database put the trial to work and could not say so: the trial is its worker's, and nobody else's."""
-    monkeypatch.setattr("hybridgen.sweeps.lease.SETTLING", 0.0)
+    monkeypatch.setattr("hybridgen.sweeps.queue.lease.SETTLING", 0.0)
     study, broken = dummy(tmp_path), []
     study.open_tickets(2)
     change = study.leases.storage.set_trial_state_values

@@ -4,10 +4,10 @@ import pytest
 from tiny_run import TINY
 
 from hybridgen.cli import main
-from hybridgen.config import compose
-from hybridgen.errors import UserError
-from hybridgen.sweeps.block import Experiment, read_ablation, read_sweep
-from hybridgen.sweeps.space import Choices, Range, Space, override
+from hybridgen.config.compose import compose
+from hybridgen.sweeps.queue.space import Choices, Range, Space, override
+from hybridgen.sweeps.request.block import Experiment, read_ablation, read_sweep
+from hybridgen.system.errors import UserError
 
 GOOD = """
   over:

@@ -15,7 +15,7 @@ from torchvision import datasets
 from hybridgen.data import roots
 from hybridgen.data.mosaic import Mosaic
 from hybridgen.data.torchvision import CIFAR10, EuroSAT, FashionMNIST
-from hybridgen.errors import UserError
+from hybridgen.system.errors import UserError
 
 
 @pytest.fixture(autouse=True)

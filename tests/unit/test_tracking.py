@@ -5,12 +5,12 @@ import shutil
 
 import pytest
 
-from hybridgen.errors import UserError
-from hybridgen.files import lock
-from hybridgen.mirror import MIRROR_LOCK, has_pending, mirror
-from hybridgen.mlflow_store import LONGEST, Store, clean, connect, flatten
-from hybridgen.runs import Run
-from hybridgen.tracking import Tracking, start_mirror, store_uri, sync_pending
+from hybridgen.runs.run import Run
+from hybridgen.system.errors import UserError
+from hybridgen.system.files import lock
+from hybridgen.tracking.process import Tracking, start_mirror, store_uri, sync_pending
+from hybridgen.tracking.store import LONGEST, Store, clean, connect, flatten
+from hybridgen.tracking.sync import MIRROR_LOCK, has_pending, mirror
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
@@ -166,7 +166,7 @@ def test_two_mirrors_of_a_run_never_work_at_once(runs):
 
 def test_only_runs_with_something_unsent_are_sent_later(runs, monkeypatch):
     started = []
-    monkeypatch.setattr("hybridgen.tracking._spawn", lambda arguments, uri, log: started.append(arguments))
+    monkeypatch.setattr("hybridgen.tracking.process._spawn", lambda arguments, uri, log: started.append(arguments))
     sent, unsent, training = make(runs), make(runs), make(runs)
     for run in (sent, unsent):
         run.finish()

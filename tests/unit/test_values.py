@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import pytest
 from annotated_types import Ge, Gt, Le
 
-from hybridgen.composing.values import accept
+from hybridgen.config.values import accept
 
 SHARE = Annotated[float, Gt(0), Le(1)]
 

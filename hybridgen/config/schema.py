@@ -1,0 +1,101 @@
+"""The tree of an experiment on one page: which node is filled by a card, and which is the settings of a class.
+
+Options are declared by the classes' signatures, never here; default cards stand in `experiments/base.yaml`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Annotated, Literal
+
+from annotated_types import Ge
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """The options at the root of an experiment.
+
+    Args:
+        seed: where all randomness of a run begins.
+        device: where to compute; auto takes a GPU if there is one.
+        precision: of the forward pass; auto takes bf16 where the processor has it.
+        runs: folder that the runs are written to.
+        init: a run or weights file to start from.
+        freeze: parts that are not trained, such as model.backbone.
+    """
+
+    seed: Annotated[int, Ge(0)] = 0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    runs: str = "runs"
+    init: str | None = None
+    freeze: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node of the tree: filled by a card of `slot`, or the options of the class `target`, or a mere group.
+
+    A nullable node may be left out by writing null.
+    """
+
+    slot: str = ""
+    target: str = ""
+    nullable: bool = False
+
+
+TREE: Mapping[str, Node] = MappingProxyType(
+    {
+        "": Node(target="hybridgen.config.schema.Experiment"),
+        "data": Node(slot="data"),
+        "model": Node(target="hybridgen.model.HybridModel"),
+        "model.tokenizer": Node(slot="tokenizer"),
+        "model.conditioner": Node(slot="conditioner"),
+        "model.order": Node(slot="order"),
+        "model.backbone": Node(slot="backbone"),
+        "model.code_head": Node(slot="code_head", nullable=True),
+        "model.residual_head": Node(slot="residual_head", nullable=True),
+        "sampler": Node(slot="sampler"),
+        "train": Node(),
+        "train.tokenizer": Node(target="hybridgen.training.settings.Training", nullable=True),
+        "train.generator": Node(target="hybridgen.training.settings.Training"),
+        "compute": Node(target="hybridgen.training.compute.Compute"),
+        "metrics": Node(target="hybridgen.evaluation.settings.Metrics"),
+        "tracking": Node(target="hybridgen.tracking.process.Tracking"),
+    }
+)
+
+HEADS = ("model.code_head", "model.residual_head")  # a model needs at least one of them
+
+# Blocks of an experiment file that describe many runs of it; they are no part of what one run is.
+BLOCKS = ("sweep", "ablate")
+DOTTED = ("sweep.over",)  # nodes whose keys are dotted paths of the tree
+
+# The contract of each slot. An option annotated with a contract's name is itself filled by a card of that slot.
+CONTRACTS: Mapping[str, str] = MappingProxyType(
+    {
+        "data": "hybridgen.data.base.Data",
+        "tokenizer": "hybridgen.tokenizers.base.Tokenizer",
+        "network": "hybridgen.nn.network.Network",
+        "conditioner": "hybridgen.conditioners.base.Conditioner",
+        "order": "hybridgen.orders.base.Order",
+        "backbone": "hybridgen.backbones.base.Backbone",
+        "code_head": "hybridgen.heads.base.CodeHead",
+        "residual_head": "hybridgen.heads.base.ResidualHead",
+        "sampler": "hybridgen.samplers.sampler.Sampler",
+        "solver": "hybridgen.diffusion.solvers.Solver",
+        "metric": "hybridgen.evaluation.base.Metric",
+    }
+)
+
+
+def children(path: str) -> list[str]:
+    """Names of the nodes right below `path`."""
+    prefix = f"{path}." if path else ""
+    below = (p.removeprefix(prefix) for p in TREE if p and p.startswith(prefix))
+    return [name for name in below if "." not in name]
+
+
+def join(path: str, name: str) -> str:
+    """`name` below `path`; the root is the empty path."""
+    return f"{path}.{name}" if path else name

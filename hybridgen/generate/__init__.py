@@ -1,0 +1,1 @@
+"""A trained model asked for samples, and samples written to files."""

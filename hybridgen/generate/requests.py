@@ -1,0 +1,91 @@
+"""What each picture is asked to be: a class by number or name, or a prompt; checked, in turn, as the model takes it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from hybridgen.conditioners.base import Conditioner
+from hybridgen.conditioners.language_model import LanguageModel
+from hybridgen.system.errors import UserError, unknown
+
+Wish = TypeVar("Wish", int, str)
+
+
+def in_turn(wishes: Sequence[Wish], count: int | None, kind: str) -> list[Wish]:
+    """What each of `count` pictures is asked to be; None: one picture each. `kind`: what the wishes are called.
+
+    Raises:
+        UserError: no picture at all.
+    """
+    number = len(wishes) if count is None else count
+    if number < 1 or not wishes:
+        raise UserError(f"count: {number} pictures of {len(wishes)} {kind} are asked for; at least 1 of each")
+    return [wishes[i % len(wishes)] for i in range(number)]
+
+
+def check_kind(conditioner: Conditioner, labels: Sequence[int] | None, prompts: Sequence[str] | None) -> None:
+    """A model that reads text is asked by prompt and any other one by class.
+
+    Raises:
+        UserError: it is asked in the other way, or in both; or a prompt is empty.
+    """
+    if labels is not None and prompts is not None:
+        raise UserError("labels and prompts: a picture is asked for by one of them")
+    if conditioner.text_features and prompts is None:
+        what = "a prompt is needed" if labels is None else "labels: it knows no classes"
+        raise UserError(f"{what}: this model reads text\n  --prompt TEXT, or prompts=[…] in Python")
+    if not conditioner.text_features and prompts is not None:
+        raise UserError("prompts: this model reads no text, but classes\n  --labels N,N,…, or labels=[…] in Python")
+    empty = [i for i, prompt in enumerate(prompts or ()) if not prompt.strip()]
+    if empty or (prompts is not None and not prompts):
+        raise UserError(f"prompts: prompt {empty[0]} is empty" if empty else "prompts: none given")
+
+
+def class_number(text: str, classes: Sequence[str]) -> int:
+    """The number of a class, which is given by number or by name.
+
+    Raises:
+        UserError: there is none; the message names the nearest.
+    """
+    if text.isdecimal() and int(text) < max(1, len(classes)):
+        return int(text)
+    if text in classes:
+        return [*classes].index(text)
+    raise UserError(unknown("class", text, [*classes] or ["0"], "--labels"))
+
+
+def read_prompts(file: Path) -> list[str]:
+    """A prompt a line; empty lines are skipped.
+
+    Raises:
+        UserError: the file cannot be read, or holds none.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--prompts {file}: cannot be read ({error})") from None
+    prompts = [line.strip() for line in lines if line.strip()]
+    if not prompts:
+        raise UserError(f"--prompts {file}: no prompt in it; write one a line")
+    return prompts
+
+
+def as_texts(prompts: Sequence[str], encoder: LanguageModel, conditioner: Conditioner) -> dict[str, Tensor]:
+    """The batch that a conditioner reads: each distinct prompt is encoded once.
+
+    Raises:
+        UserError: the encoder's vectors are not those that the conditioner was trained on.
+    """
+    distinct = [*dict.fromkeys(prompts)]
+    text, mask = encoder.encode(distinct)
+    given, needed = tuple(text.shape[1:]), (conditioner.length, conditioner.text_features)
+    if given != needed:
+        raise UserError(
+            f"text encoder {encoder.name}: gives {given[0]} vectors of {given[1]} numbers a prompt, and the model was "
+            f"trained on {needed[0]} of {needed[1]}"
+        )
+    rows = torch.tensor([distinct.index(prompt) for prompt in prompts])
+    return {"text": text[rows], "text_mask": mask[rows]}

@@ -1,0 +1,167 @@
+"""A trained model that can be asked for samples, and how one is read from its file."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hybridgen.assemble import assemble_model, assemble_sampler
+from hybridgen.conditioners.language_model import LanguageModel
+from hybridgen.config.compose import from_dict
+from hybridgen.generate.requests import as_texts, check_kind, in_turn
+from hybridgen.model import Given, HybridModel
+from hybridgen.runs.weights import read_about, read_weights
+from hybridgen.samplers.sampler import Sampler
+from hybridgen.system.errors import UserError, unknown
+from hybridgen.types import DataSpec
+
+
+@dataclass
+class Trained:
+    """A model that can be asked for pictures.
+
+    `model.sample(labels=[3, 5], seed=0, head_steps=8)` needs nothing else; one that reads text takes
+    `model.sample(prompts=["a fox in the snow"], seed=0)`, with its text encoder on this machine or loaded before.
+    """
+
+    model: HybridModel
+    sampler: Sampler
+    config: dict[str, Any]
+    data: DataSpec
+    path: Path
+    about: dict[str, Any]
+    registries: tuple[Path, ...] = ()  # what the run named, so that its own parts are found again
+    text_encoder: LanguageModel | None = None  # `load_text_encoder` brings it
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.model.parameters()).device
+
+    def sample(
+        self, labels: Sequence[int] | None = None, *, prompts: Sequence[str] | None = None,
+        count: int | None = None, seed: int = 0,
+        seeds: Iterable[int] | None = None, batch: int = 250, given: Given | None = None, **settings: Any,
+    ) -> Float[Tensor, "N X *size"]:  # fmt: skip
+        """Pictures in [-1, 1]; picture i has the seed `seed` + i and depends on it alone.
+
+        Args:
+            labels: class of each picture; None: all classes.
+            prompts: text of each picture, for a model that reads text.
+            count: how many pictures; labels or prompts are taken in turn.
+            seed: of the first picture.
+            seeds: of each picture, instead.
+            batch: pictures drawn at once.
+            given: a picture to complete, for all.
+            settings: of the sampler, over the trained model's own, such as head_steps=4, guidance=3.0, solver="heun".
+        """
+        chosen = self.asked(labels, prompts, count)
+        each = [int(s) for s in (range(seed, seed + len(chosen)) if seeds is None else seeds)]
+        if len(each) != len(chosen):
+            raise UserError(f"seeds: {len(each)} given for {len(chosen)} pictures")
+        sampler = self.sampler_with(**settings)
+        parts = []
+        self.model.eval()
+        for start in range(0, len(chosen), batch):
+            cut = slice(start, start + batch)
+            with torch.no_grad():
+                condition = self.model.conditioner(self._batch(chosen[cut]), None)
+            parts.append(self.model.sample(condition, each[cut], sampler, given).cpu())
+        return torch.cat(parts)
+
+    def sampler_with(self, **settings: Any) -> Sampler:
+        """The model's own sampler with some settings changed, checked like those of an experiment."""
+        if not settings:
+            return self.sampler
+        changed = {name: list(v) if isinstance(v, tuple) else v for name, v in settings.items()}
+        return assemble_sampler(
+            from_dict({**self.config, "sampler": {**self.config["sampler"], **changed}}, self.registries)
+        )
+
+    def load_text_encoder(
+        self, name: str | None = None, system: str | None = None, *, fetch: bool = False
+    ) -> LanguageModel:
+        """Takes up the language model that prompts go through from now on, and gives it.
+
+        Args:
+            name: a folder, or a name on the hub; None: the one that the model was trained with.
+            system: text that is read before every prompt; None: the one that the model was trained with.
+            fetch: download what is not on this machine.
+
+        Raises:
+            UserError: it cannot be loaded, or its vectors are of another width; the model reads no text.
+        """
+        told = self.model.conditioner
+        check_kind(told, None, ["any"])
+        name, system = name or told.encoder, told.system if system is None else system
+        if not name:
+            raise UserError(
+                "prompts: the model does not say which text encoder it was trained with (model.conditioner.encoder)\n"
+                "  --text-encoder DIR or NAME, or load_text_encoder(…) in Python"
+            )
+        self.text_encoder = LanguageModel.load(name, told.length, system, told.text_features, fetch)
+        self.text_encoder.net.to(self.device)
+        return self.text_encoder
+
+    def asked(
+        self, labels: Sequence[int] | None = None, prompts: Sequence[str] | None = None, count: int | None = None
+    ) -> list[int] | list[str]:
+        """What each of `count` pictures is asked to be: classes or prompts, in turn.
+
+        Raises:
+            UserError: the model reads the other of the two, or there is nothing to draw.
+        """
+        check_kind(self.model.conditioner, labels, prompts)
+        return self.labels(labels, count) if prompts is None else in_turn(prompts, count, "prompts")
+
+    def labels(self, labels: Sequence[int] | None, count: int | None = None) -> list[int]:
+        """The class of each of `count` pictures: the labels in turn, or all classes in turn.
+
+        Raises:
+            UserError: a class that the data have not, or no picture at all.
+        """
+        classes = max(1, len(self.data.classes))
+        named = range(classes) if labels is None else [int(v) for v in labels]
+        for label in named:
+            if not 0 <= label < classes:
+                known = [f"{i} ({name})" for i, name in enumerate(self.data.classes)] or ["0"]
+                raise UserError(unknown("class", label, known, "labels"))
+        return in_turn(named, count, "classes")
+
+    def _batch(self, asked: list[int] | list[str]) -> dict[str, Tensor]:
+        if isinstance(asked[0], int):
+            return {"label": torch.tensor(asked)}
+        prompts, encoder = [str(wish) for wish in asked], self.text_encoder or self.load_text_encoder()
+        return as_texts(prompts, encoder, self.model.conditioner)
+
+
+def load(path: str | Path, device: str = "cpu", registries: Sequence[Path] = ()) -> Trained:
+    """The model of a run folder or a model.safetensors file, with averaged weights, ready to sample.
+
+    Args:
+        path: a file that training wrote, or the folder it lies in.
+        device: where to put it.
+        registries: folders of cards, or class files, that the run named when it was trained; nothing else is imported.
+
+    Raises:
+        UserError: the file is absent, damaged, or needs parts that were not named.
+    """
+    file = Path(path) / "model.safetensors" if Path(path).is_dir() else Path(path)
+    about = read_about(file)
+    if about.get("kind") != "generator":
+        raise UserError(f"{file}: holds a {about.get('kind')}, not a generator")
+    try:
+        config, spec = dict(about["config"]), about["data"]
+        data = DataSpec(int(spec["channels"]), tuple(spec["size"]), tuple(spec["classes"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{file}: its hybridgen config is damaged ({error!r})") from error
+    composed = from_dict(config, registries, name=str(file))
+    model = assemble_model(composed, data)
+    read_weights(file, model)
+    return Trained(
+        model.to(device).eval(), assemble_sampler(composed), composed.config, data, file, about, tuple(registries)
+    )

@@ -1,0 +1,1 @@
+"""Trials in an Optuna storage, and the workers that take them."""

@@ -1,0 +1,121 @@
+"""Where a study is kept: a journal file by default, a database by its URL; both outlive a lost connection.
+
+Optuna's journal has no heartbeat: there the owner's lease (study.py) says who still works. A database has Optuna's own.
+"""
+
+import logging
+import os
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from hybridgen.system.errors import UserError
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+
+BEAT = 30.0  # seconds between two signs of life
+GRACE = 4  # beats without a sign after which a worker counts as dead
+PATIENCE = 300.0  # seconds for which a database may be away
+JOURNAL = "journal.log"
+BEAT_VARIABLE = "HYBRIDGEN_BEAT"  # seconds, for tests
+
+T = TypeVar("T")
+
+
+def beat() -> float:
+    """Seconds between two signs of life."""
+    return float(os.environ.get(BEAT_VARIABLE, BEAT))
+
+
+def open_storage(url: str | None, folder: Path) -> "BaseStorage":
+    """The storage of a URL such as postgresql+psycopg://user@host/base or sqlite:///file.db, or of a journal file.
+
+    Args:
+        url: a database's URL, the path of a journal file, or None for the journal in `folder`.
+        folder: the study's.
+
+    Raises:
+        UserError: the URL does not serve, or its driver is not installed.
+    """
+    quiet()
+    from optuna.storages import JournalStorage, RDBStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    if url is None or "://" not in url:
+        file = Path(url) if url is not None else folder / JOURNAL
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return JournalStorage(JournalFileBackend(str(file)))
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+    whole = max(1, round(beat()))
+    engine = {"pool_pre_ping": True}
+    try:
+        return patiently(
+            lambda: RDBStorage(url, engine_kwargs=engine, heartbeat_interval=whole, grace_period=GRACE * whole)
+        )
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise UserError(f"--storage {url}: not a URL of a database: {error}") from error
+    except ImportError as error:
+        hint = "pip install 'hybridgen[sweep-db]' brings PostgreSQL's: postgresql+psycopg://…"
+        raise UserError(f"--storage {url}: its driver is not installed ({error})\n  {hint}") from error
+
+
+def patiently(call: Callable[[], T], say: Callable[[str], None] | None = None) -> T:
+    """What `call` gives; tried again for minutes while its database is away."""
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import InterfaceError, OperationalError
+
+    end, pause = time.monotonic() + PATIENCE, 0.2
+    while True:
+        try:
+            return call()
+        except (StorageInternalError, OperationalError, InterfaceError) as error:
+            if time.monotonic() > end:
+                raise UserError(f"--storage: the database does not answer: {str(error).splitlines()[0]}") from error
+            if say is not None:
+                say(f"the database does not answer ({type(error).__name__}); trying again")
+        time.sleep(pause)
+        pause = min(2 * pause, 10.0)
+
+
+@contextmanager
+def alive(sign: Callable[[], None]) -> Iterator[None]:
+    """Gives a sign of life now and then, by a thread, while the block runs."""
+    ended = threading.Event()
+
+    def give() -> None:
+        while True:
+            try:
+                sign()
+            except Exception:  # the database is away, or the trial was taken from us; the worker will notice itself
+                logging.getLogger(__name__).debug("no sign of life could be given", exc_info=True)
+            if ended.wait(beat()):
+                return
+
+    thread = threading.Thread(target=give, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def quiet() -> None:
+    """Optuna says nothing below a warning, and does not warn of what is experimental in it."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+
+
+def is_database(storage: "BaseStorage") -> bool:
+    """Whether it has a heartbeat of its own."""
+    from optuna.storages import RDBStorage
+
+    return isinstance(storage, RDBStorage)

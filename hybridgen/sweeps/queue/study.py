@@ -1,0 +1,210 @@
+"""A study: tickets, each to be done once, claimed by any number of workers on any hosts.
+
+A ticket is an Optuna trial that waits, with its number in the attribute `ticket`. Claiming it is one atomic change of
+state in the storage. A trial ends COMPLETE, PRUNED or FAIL; one that failed by itself has a `reason`. FAIL without a
+reason means that its worker was lost: the ticket gets a second trial, and only one. A trial that a user stopped is
+marked `stopped` and gets another one in any case. So a ticket counts once, whatever happened to its workers.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hybridgen.sweeps.queue.lease import Leases
+from hybridgen.sweeps.queue.optuna_samplers import make_pruner, make_sampler
+from hybridgen.sweeps.queue.settings import SweepOptions
+from hybridgen.sweeps.queue.space import Params, Space
+from hybridgen.sweeps.queue.storage import is_database, open_storage, patiently
+from hybridgen.system.files import lock
+
+if TYPE_CHECKING:
+    from optuna import Trial
+    from optuna.trial import FrozenTrial, TrialState
+
+TICKET, REASON, STOPPED, SURPLUS = "ticket", "reason", "stopped", "surplus"
+TRIES = 2  # trials of a ticket whose worker was lost
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study is made of.
+
+    Args:
+        name: of the study; two commands with equal names work on one study.
+        space: of the trials' parameters.
+        directions: minimize or maximize, by figure.
+        options: how the space is searched.
+        steps: at which a pruner looks.
+        tickets: parameters of each trial, where they are known beforehand.
+        ranked: whether the directions say which trial is best; in an ablation they do not.
+    """
+
+    name: str
+    space: Space
+    directions: Mapping[str, str]
+    options: SweepOptions
+    steps: Sequence[int] = ()
+    tickets: Sequence[Params] | None = None
+    ranked: bool = True
+
+
+class Study:
+    """One study in its storage.
+
+    Args:
+        plan: what it is made of.
+        folder: where its files lie.
+        storage: a database's URL, a journal's path, or None for the journal in the folder.
+    """
+
+    def __init__(self, plan: Plan, folder: Path, storage: str | None = None) -> None:
+        import optuna
+
+        self.plan, self.folder = plan, folder
+        opened = open_storage(storage, folder)
+        ways: list[Any] = [*plan.directions.values()]
+        self.study = patiently(
+            lambda: optuna.create_study(
+                study_name=plan.name, storage=opened, directions=ways, load_if_exists=True,
+                pruner=make_pruner(plan.options, plan.steps), sampler=make_sampler(plan.options, 0),
+            )
+        )  # fmt: skip
+        self.id = self.study._study_id
+        self.storage = self.study._storage  # what was opened, or a cache before it
+        self.database, self.leases = is_database(opened), Leases(opened, folder)
+        self.opened: Any = opened
+
+    def close(self) -> None:
+        """Lets go of a database's connections."""
+        if self.database:
+            self.opened.remove_session()
+            self.opened.engine.dispose()
+
+    def trials(self) -> "list[FrozenTrial]":
+        """All of them as they stand, lost ones included."""
+        return patiently(lambda: self.storage.get_all_trials(self.id, deepcopy=False))
+
+    def counted(self) -> "list[FrozenTrial]":
+        """One a ticket: the one that stands for it."""
+        last: dict[int, FrozenTrial] = {}
+        for trial in self.trials():
+            if SURPLUS not in trial.user_attrs and TICKET in trial.user_attrs:
+                last[trial.user_attrs[TICKET]] = trial
+        return [last[ticket] for ticket in sorted(last)]
+
+    def open_tickets(self, total: int) -> int:
+        """Make sure that each of `total` tickets has been done, is in work or waits; returns how many wait."""
+        with lock(self.folder / ".claim"):
+            return patiently(lambda: self._open_tickets(total))
+
+    def claim(self, unbounded: bool = False) -> "Trial | None":
+        """A trial for this process to run; None when none waits, or always another one when `unbounded`."""
+        with lock(self.folder / ".claim"):
+            trial = patiently(self._claim)
+            if trial is None and unbounded:
+                patiently(lambda: self._open_tickets(len(self.counted()) + 1))
+                trial = patiently(self._claim)
+        return trial
+
+    def recover(self) -> "list[FrozenTrial]":
+        """Fail the trials whose worker is gone; they are returned, and their tickets are open again."""
+        from optuna.storages import fail_stale_trials
+
+        states = _states()
+        with lock(self.folder / ".claim"):
+            running = [trial for trial in self.trials() if trial.state == states.RUNNING]
+            lost = [trial for trial in running if self.leases.has_died(trial)]
+            for trial in lost:
+                self._close(trial, states.FAIL)
+            if self.database:
+                patiently(lambda: fail_stale_trials(self.study))
+            patiently(lambda: self._open_tickets(0))
+        return lost
+
+    def complete(self, trial: "Trial", values: Mapping[str, float]) -> None:
+        """The objectives of a finished trial; a value that is no number fails it."""
+        values = {name: float(values[name]) for name in self.plan.directions if name in values}
+        missing = [name for name in self.plan.directions if not math.isfinite(values.get(name, math.nan))]
+        if missing:
+            shown = ", ".join(f"{name} is {values.get(name, 'missing')}" for name in missing)
+            return self.fail(trial, f"no finite objective: {shown}")
+        self._close(trial, _states().COMPLETE, [*values.values()])
+
+    def prune(self, trial: "Trial") -> None:
+        """Its pruner had enough of it."""
+        self._close(trial, _states().PRUNED)
+
+    def fail(self, trial: "Trial", reason: str) -> None:
+        """It failed by itself, and would again."""
+        self.note(trial, REASON, reason)
+        self._close(trial, _states().FAIL)
+
+    def stop(self, trial: "Trial") -> None:
+        """The user stopped it; its ticket is open again for the next command."""
+        self.note(trial, STOPPED, True)
+        self._close(trial, _states().FAIL)
+
+    def note(self, trial: "Trial", key: str, value: Any) -> None:
+        """An attribute of a trial in work."""
+        patiently(lambda: self.storage.set_trial_user_attr(trial._trial_id, key, value))
+
+    def _open_tickets(self, total: int) -> int:
+        states = _states()
+        attempts: dict[int, list[FrozenTrial]] = {}
+        for trial in self.storage.get_all_trials(self.id, deepcopy=False):
+            if SURPLUS not in trial.user_attrs and TICKET in trial.user_attrs:
+                attempts.setdefault(trial.user_attrs[TICKET], []).append(trial)
+        for ticket in range(max([total, *(t + 1 for t in attempts)])):
+            tried = attempts.get(ticket, [])
+            lost = [t for t in tried if t.state == states.FAIL and not t.user_attrs.keys() & {REASON, STOPPED}]
+            stopped = [t for t in tried if t.user_attrs.get(STOPPED)]
+            if not tried:
+                self._enqueue(ticket, None if self.plan.tickets is None else self.plan.tickets[ticket])
+            elif len(lost) + len(stopped) == len(tried) and len(lost) < TRIES:
+                self._enqueue(ticket, tried[-1].system_attrs.get("fixed_params") or tried[-1].params, tried[-1].number)
+        return len(self.storage.get_all_trials(self.id, deepcopy=False, states=(states.WAITING,)))
+
+    def _enqueue(self, ticket: int, params: Params | None, again: int | None = None) -> None:
+        attributes = {TICKET: ticket} | ({} if again is None else {"again": again})
+        whole = params is not None and params.keys() == self.plan.space.dimensions.keys()
+        self.study.enqueue_trial(dict(params or {}) if whole else {}, user_attrs=attributes)
+
+    def _claim(self) -> "Trial | None":
+        from optuna import Trial
+
+        states, everything = _states(), self.storage.get_all_trials(self.id, deepcopy=False)
+        for waiting in (t for t in everything if t.state == states.WAITING):
+            if _is_surplus(waiting, everything):  # two hosts opened one ticket at the same moment
+                self.storage.set_trial_user_attr(waiting._trial_id, SURPLUS, True)
+                self._close(waiting, states.FAIL)
+                continue
+            if not self.leases.take(waiting):
+                continue
+            self.study.sampler = make_sampler(self.plan.options, waiting.number)
+            return Trial(self.study, waiting._trial_id)
+        return None
+
+    def _close(self, trial: "Trial | FrozenTrial", state: "TrialState", values: Sequence[float] | None = None) -> None:
+        """End a trial; one that was ended already, by this call before the connection broke or by others, stays so."""
+        from optuna.exceptions import UpdateFinishedTrialError
+
+        try:
+            patiently(lambda: self.storage.set_trial_state_values(trial._trial_id, state, values))
+        except UpdateFinishedTrialError:
+            return
+
+
+def _is_surplus(waiting: "FrozenTrial", everything: "Sequence[FrozenTrial]") -> bool:
+    """Whether an earlier trial of the same ticket waits, is in work or has been counted."""
+    earlier = [t for t in everything if t.number < waiting.number and SURPLUS not in t.user_attrs]
+    same = [t for t in earlier if t.user_attrs.get(TICKET) == waiting.user_attrs.get(TICKET)]
+    ended = _states().FAIL
+    return any(t.state != ended or REASON in t.user_attrs for t in same)
+
+
+def _states() -> "type[TrialState]":
+    from optuna.trial import TrialState
+
+    return TrialState

@@ -1,0 +1,198 @@
+"""What a sweep would train, how often each is reused and how long it takes, before anything runs."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from hybridgen.assemble import assemble_data
+from hybridgen.config.compose import Composed
+from hybridgen.data.base import Data
+from hybridgen.runs.run import TOKENIZERS
+from hybridgen.sweeps.queue.space import Choices, Dimension, Params, Range, Space
+from hybridgen.sweeps.queue.study import Plan
+from hybridgen.sweeps.request.block import Ablation, Experiment, Sweep
+from hybridgen.sweeps.trial.generators import find_generator, generator_key
+from hybridgen.training.machine import choose
+from hybridgen.training.tokenizer_stage import folder_name, tokenizer_key
+from hybridgen.workflows.dry_run import minutes
+from hybridgen.workflows.preflight import with_init
+
+Retrains = Literal["tokenizer", "generator", "nothing"]
+STAGE_1 = ("data", "model.tokenizer", "train.tokenizer", "seed", "precision")
+FREE = ("sampler", "metrics")
+MOST_SEEDS = 1000
+MOST = 200  # configs that are looked at one by one
+
+
+def retrains(key: str) -> Retrains:
+    """What a change of this key trains anew."""
+
+    def below(names: Iterable[str]) -> bool:
+        return any(key == name or key.startswith(f"{name}.") for name in names)
+
+    return "tokenizer" if below(STAGE_1) else "nothing" if below(FREE) else "generator"
+
+
+def plan_sweep(composed: Composed, sweep: Sweep) -> Plan:
+    """The study of a block `sweep`; its name is a hash of what is searched, where and how."""
+    slow = tuple(key for key in sweep.space.dimensions if retrains(key) == "nothing")
+    tickets = sweep.space.grid(slow) if sweep.options.sampler == "grid" else None  # what retrains changes first
+    settings = composed.config["train"]["generator"]
+    every, last = settings["check_every"], settings["steps"]
+    steps = [*range(every, last, every), last] if sweep.options.pruner is not None else []
+    name = _name(composed, sweep.space, [*sweep.objectives.items(), sweep.options.sampler, sweep.options.seed])
+    return Plan(name, sweep.space, sweep.objectives, sweep.options, steps, tickets)
+
+
+def plan_ablation(composed: Composed, ablation: Ablation, seeds: int) -> Plan:
+    """The study of a block `ablate`: every variant with every seed, the variants of one seed together."""
+    from hybridgen.sweeps.queue.settings import SweepOptions
+
+    first = composed.config["seed"]
+    numbers = range(first, first + seeds)
+    # more seeds later are the same study, so the range of seeds is wide from the start
+    dimensions: dict[str, Dimension] = {
+        "variant": Choices(tuple(ablation.variants)),
+        "seed": Range(first, first + MOST_SEEDS - 1),
+    }
+    space = Space(dimensions, {"variant": {name: texts for name, texts in ablation.variants.items()}})
+    tickets: list[Params] = [{"seed": number, "variant": name} for number in numbers for name in ablation.variants]
+    name = _name(composed, space, ["ablate"])
+    return Plan(
+        name, space, {"seconds_per_picture": "minimize"}, SweepOptions(sampler="grid"), (), tickets, ranked=False
+    )
+
+
+def _name(composed: Composed, space: Space, more: Sequence[Any]) -> str:
+    away = ("runs", "device", "tracking")
+    config = {key: value for key, value in composed.config.items() if key not in away}
+    text = json.dumps([space.to_json(), config, more], sort_keys=True)
+    return f"{composed.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+@dataclass
+class Needed:
+    """Something that trials need trained.
+
+    Args:
+        name: its hash.
+        composed: an experiment that needs it.
+        found: where it lies already; None when it is to be trained.
+        uses: trials that need it.
+    """
+
+    name: str
+    composed: Composed
+    found: Path | None
+    uses: int = 0
+
+
+@dataclass
+class Outlook:
+    """What a study still has to do.
+
+    Args:
+        trials: how many.
+        exact: whether it is known which; otherwise the counts are upper bounds.
+        tokenizers, generators: what they need, by hash.
+        keys: swept keys by what they retrain.
+        samples: trials by generator and sampler, as JSON, each with an experiment that draws so.
+    """
+
+    trials: int
+    exact: bool
+    tokenizers: dict[str, Needed] = field(default_factory=dict)
+    generators: dict[str, Needed] = field(default_factory=dict)
+    keys: dict[Retrains, list[str]] = field(default_factory=dict)
+    samples: dict[str, tuple[int, Composed]] = field(default_factory=dict)
+    unlisted: int = 0  # trials that were not looked at one by one
+
+
+class Foresight:
+    """Looks ahead: which hashes the trials of an experiment have.
+
+    Args:
+        experiment: what is varied.
+        root: the runs folder.
+    """
+
+    def __init__(self, experiment: Experiment, root: Path) -> None:
+        self.experiment, self.root = experiment, root
+        self.data: dict[str, Data] = {}
+
+    def look(self, space: Space, todo: Sequence[Params] | None, trials: int) -> Outlook:
+        """What trials need: those in `todo`, or as many as `trials` of any parameters."""
+        outlook = Outlook(trials, todo is not None)
+        for name in space.dimensions:
+            kinds = {retrains(text.split("=")[0]) for texts in space.meaning.get(name, {}).values() for text in texts}
+            for kind in kinds or {retrains(name)}:
+                outlook.keys.setdefault(kind, []).append(name)
+        combinations = todo if todo is not None else self._possible(space, trials)
+        for params in combinations[:MOST]:
+            self._add(outlook, with_init(self.experiment.compose(space.overrides(params))))
+        outlook.unlisted = max(0, trials - sum(n for n, _ in outlook.samples.values()))
+        return outlook
+
+    def _possible(self, space: Space, trials: int) -> Sequence[Params]:
+        """Trials as different as they may be: the combinations of what retrains, where those can be counted."""
+        free = {name: (d.ends[0],) for name, d in space.dimensions.items() if retrains(name) == "nothing"}
+        grids = {name: d.grid for name, d in space.dimensions.items() if name not in free}
+        if any(grid is None for grid in grids.values()):
+            return [{name: d.ends[0] for name, d in space.dimensions.items()}]
+        fixed = Space({name: Choices(tuple(free.get(name) or grids[name] or ())) for name in space.dimensions})
+        return fixed.grid()[: min(trials, MOST)]
+
+    def _add(self, outlook: Outlook, composed: Composed) -> None:
+        machine = choose(composed.config["device"], composed.config["precision"])
+        node = json.dumps(composed.config["data"], sort_keys=True)
+        if node not in self.data:
+            self.data[node] = assemble_data(composed)
+        tokenizer = folder_name(tokenizer_key(composed, self.data[node], machine))
+        generator = folder_name(generator_key(composed.config, tokenizer))
+        if tokenizer not in outlook.tokenizers:
+            folder = self.root / TOKENIZERS / tokenizer
+            known = (folder / "model.safetensors").exists()
+            outlook.tokenizers[tokenizer] = Needed(tokenizer, composed, folder if known else None)
+        if generator not in outlook.generators:
+            run = find_generator(generator, self.root)
+            outlook.generators[generator] = Needed(generator, composed, run.path if run else None)
+        outlook.tokenizers[tokenizer].uses += 1
+        outlook.generators[generator].uses += 1
+        drawn = json.dumps([generator, composed.config["sampler"], composed.config["metrics"]], sort_keys=True)
+        count, first = outlook.samples.get(drawn, (0, composed))
+        outlook.samples[drawn] = count + 1, first
+
+
+def describe(outlook: Outlook, seconds: float | None, shown: Callable[[Path], str] = str) -> str:
+    """The plan in words: one sentence, then what is reused how often."""
+    most = "" if outlook.exact else "at most "
+    parts = [
+        _counted("tokenizer", outlook.tokenizers, outlook.keys.get("tokenizer", []), shown, ""),
+        _counted("generator", outlook.generators, outlook.keys.get("generator", []), shown, most),
+        f"{outlook.trials} evaluations of them{_named(outlook.keys.get('nothing', []))}",
+    ]
+    about = f"; about {minutes(seconds)} on this machine" if seconds is not None else ""
+    lines = [f"{outlook.trials} trials: {', '.join(parts)}{about}"]
+    if outlook.exact:
+        for kind, needed in (("tokenizer", outlook.tokenizers), ("generator", outlook.generators)):
+            for each in needed.values():
+                where = f"found in {shown(each.found)}" if each.found else "to train"
+                lines.append(f"  {kind:9}  {each.name}  {where}, for {each.uses} trial{'s' if each.uses > 1 else ''}")
+    return "\n".join(lines)
+
+
+def _counted(kind: str, needed: Mapping[str, Needed], keys: list[str], shown: Callable[[Path], str], most: str) -> str:
+    count, missing = len(needed), sum(each.found is None for each in needed.values())
+    what = f"{most}{count} {kind}{'s' if count != 1 else ''}"
+    if not missing:
+        first = next((each.found for each in needed.values() if each.found is not None), None)
+        return f"{what} (found{f' in {shown(first)}' if count == 1 and first is not None else ''})"
+    found = f", {count - missing} found" if missing < count else ""
+    return f"{what}{_named(keys)} to train{found}"
+
+
+def _named(keys: list[str]) -> str:
+    return f" ({', '.join(keys)})" if keys else ""

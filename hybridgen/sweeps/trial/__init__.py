@@ -1,0 +1,1 @@
+"""One trial: trained, or found trained already, and evaluated."""

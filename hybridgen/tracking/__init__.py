@@ -1,0 +1,1 @@
+"""Run folders mirrored to MLflow, by a process of its own."""

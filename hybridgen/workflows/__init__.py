@@ -1,0 +1,1 @@
+"""An experiment looked over, tried out, and run from its config to its report."""

@@ -1,0 +1,94 @@
+"""What an experiment will need, looked for before anything is written or drawn: data, judges, earlier weights."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from hybridgen.assemble import assemble_data, assemble_settings
+from hybridgen.config.compose import Composed
+from hybridgen.data.base import Data
+from hybridgen.evaluation.evaluate import check_ready
+from hybridgen.evaluation.settings import Metrics
+from hybridgen.system.errors import UserError, UserErrors
+from hybridgen.training.compute import Compute
+from hybridgen.training.machine import choose
+from hybridgen.training.start import find_init
+from hybridgen.types import DataSpec
+
+
+def look_for(composed: Composed, trained_on: DataSpec | None = None) -> None:
+    """Looks for everything; reads the data.
+
+    Args:
+        composed: the experiment.
+        trained_on: what the data must look like, when a trained model is to be judged on them.
+
+    Raises:
+        UserErrors: all that is missing or does not serve.
+    """
+    data, settings = assemble_data(composed), assemble_settings(composed, "metrics")
+    compute = assemble_settings(composed, "compute")
+    looks: list[Callable[[], object]] = [
+        lambda: choose(composed.config["device"], composed.config["precision"]),
+        lambda: _runs_folder(Path(composed.config["runs"])),
+        lambda: _all_splits(data),
+        lambda: _same_kind(data.spec, trained_on or data.spec),
+        lambda: check_ready(data, settings, composed.registry),
+        lambda: _networks(settings),
+        lambda: None if trained_on else _equal_shares(composed, compute),
+    ]
+    missing = []
+    for look in looks:
+        try:
+            look()
+        except UserError as error:
+            missing.append(str(error))
+    if missing:
+        raise UserErrors(missing)
+
+
+def with_init(composed: Composed) -> Composed:
+    """The experiment with `init` as the path of a file, which means the same from everywhere and tomorrow."""
+    init = composed.config["init"]
+    if init is None:
+        return composed
+    return replace(composed, config=composed.config | {"init": str(find_init(init, Path(composed.config["runs"])))})
+
+
+def _all_splits(data: Data) -> None:
+    for split in ("train", "valid", "test"):
+        if not len(data.load(split).x):
+            raise UserError(f"data: the {split} split is empty")
+
+
+def _equal_shares(composed: Composed, compute: Compute) -> None:
+    """Every process takes as many examples of a batch as every other, or means of their means would be no means."""
+    for stage in ("tokenizer", "generator"):
+        settings = assemble_settings(composed, f"train.{stage}")
+        if settings is not None and settings.batch // settings.accumulate % compute.world:
+            raise UserError(
+                f"compute: {compute.world} processes cannot share train.{stage}.batch={settings.batch}"
+                f" (accumulate={settings.accumulate}) equally"
+            )
+
+
+def _same_kind(spec: DataSpec, trained_on: DataSpec) -> None:
+    if (spec.channels, spec.size, len(spec.classes)) != (trained_on.channels, trained_on.size, len(trained_on.classes)):
+        raise UserError(f"data: {_shown(spec)}, but the model was trained on {_shown(trained_on)}")
+
+
+def _shown(spec: DataSpec) -> str:
+    return f"{spec.channels} x {'x'.join(map(str, spec.size))} in {len(spec.classes)} classes"
+
+
+def _networks(settings: Metrics) -> None:
+    if settings.lpips is not None:
+        from hybridgen.evaluation.perceptual import Perceptual  # late: importing lpips takes seconds
+
+        Perceptual(settings.lpips)
+
+
+def _runs_folder(runs: Path) -> None:
+    wrong = next((path for path in (runs, *runs.parents) if path.exists() and not path.is_dir()), None)
+    if wrong is not None:
+        raise UserError(f"runs: {wrong} is a file; name a folder")
