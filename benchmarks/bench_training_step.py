@@ -54,7 +54,7 @@ def main() -> None:
         ratio(
             f"training step, batch {batch}",
             lambda s=settings, m=model, t=source: under_lightning(m, s, t),
-            lambda s=settings, m=model, t=source: bare(m, s, t),
+            lambda s=settings, m=model, t=source: strip_frame(m, s, t),
         )
 
 
@@ -78,7 +78,7 @@ def under_lightning(model: HybridModel, settings: Training, source: Source) -> f
     return (clock.ends[-1] - clock.ends[WARM - 1]) / (STEPS - WARM)
 
 
-def bare(model: HybridModel, settings: Training, source: Source) -> float:
+def strip_frame(model: HybridModel, settings: Training, source: Source) -> float:
     """Seconds a step of a plain loop."""
     model = copy.deepcopy(model)
     model.tokenizer.requires_grad_(False)

@@ -28,7 +28,7 @@ import matplotlib as mpl
 from hybridgen.assemble import assemble_data, assemble_settings
 from hybridgen.config.compose import Composed, compose
 from hybridgen.evaluation.drawing import draw_pictures
-from hybridgen.evaluation.evaluate import judge_pictures
+from hybridgen.evaluation.evaluate import evaluate_samples
 from hybridgen.evaluation.whole import known_facts
 from hybridgen.generate.trained import Trained
 from hybridgen.runs.run import Run
@@ -121,7 +121,7 @@ def judged(
     pixels, labels = draw_pictures(model, samples, seed, chosen.batch, **settings)
     seeds = f"{seed}-{seed + samples - 1}"
     protocol = {**known_facts(model), "sampler": {**model.config["sampler"], **settings}, "seeds": seeds}
-    figures = judge_pictures(pixels, labels, data, chosen, protocol)
+    figures = evaluate_samples(pixels, labels, data, chosen, protocol)
     return {name: shown.to_json() for name, shown in figures.items()}
 
 

@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LABEL, CLASSES = 3, 10
 
 Run = Callable[[bool], Tensor]
-"""A picture, or a latent; with True by choices that draws cannot turn: the likeliest code."""
+"""A picture, or a latent; with True by choices that draws cannot step: the likeliest code."""
 
 
 @dataclass

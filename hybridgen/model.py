@@ -2,7 +2,7 @@
 
     p(picture | c) = decode( prod over steps of  p(codes | hidden) . p(residual | hidden, codes) )
 
-`loss` paints the truth and asks each head for it; `sample` fills a canvas turn by turn. Which system this is depends
+`loss` paints the truth and asks each head for it; `sample` fills a canvas step by step. Which system this is depends
 on the parts alone: without a residual head codes are all there is, without a code head the residual is everything.
 """
 
@@ -28,16 +28,16 @@ from hybridgen.orders.base import Order, known_after
 from hybridgen.samplers.mix import gumbel_mixture
 from hybridgen.samplers.noise import Noise
 from hybridgen.samplers.sampler import Sampler
-from hybridgen.samplers.schedules import Settled, guide, settle
+from hybridgen.samplers.schedules import StepSettings, guide, settings_at
 from hybridgen.system.errors import UserError
 from hybridgen.tokenizers.base import Tokenizer
 from hybridgen.tokenizers.canvas import Replay, replay
-from hybridgen.types import Canvas, Condition, Due, Grid, Step, Tokens
+from hybridgen.types import Canvas, Condition, Grid, Step, StepLayout, Tokens
 
 
 @dataclass
-class Drawn:
-    """One turn of the sampling loop, for those who ask to see it."""
+class StepRecord:
+    """One step of the sampling loop, for those who ask to see it."""
 
     step: Step
     hidden: Float[Tensor, "rows n D"]
@@ -94,7 +94,7 @@ class HybridModel(nn.Module):
         super().__init__()
         if code_head is None and residual_head is None:
             raise UserError("a model needs a code head or a residual head; both are null")
-        if residual_head is not None and not tokenizer.lossless:
+        if residual_head is not None and not tokenizer.supports_residual:
             raise UserError(
                 "the tokenizer changes what is painted at the finest scale (phi_last: always), so a residual would not "
                 "give the latent back; set phi_last=training or residual_head=null"
@@ -117,9 +117,9 @@ class HybridModel(nn.Module):
         condition = self.conditioner(batch, rng)
         return self.loss_at(tokens, condition, self.order.training(tokens.latent.shape[0], rng), rng)
 
-    def loss_at(self, tokens: Tokens, condition: Condition, due: Due, rng: Draws) -> dict[str, Tensor]:
+    def loss_at(self, tokens: Tokens, condition: Condition, due: StepLayout, rng: Draws) -> dict[str, Tensor]:
         """The same with the condition and what is due handed in."""
-        due = Due(due.positions.to(tokens.latent.device), due.sizes, due.scales, due.grids)
+        due = StepLayout(due.positions.to(tokens.latent.device), due.sizes, due.scales, due.grids)
         with torch.no_grad():  # the tokenizer is frozen: no gradient reaches it through what it paints
             truth = replay(self.tokenizer, tokens, self.order.scales, self.residual_scales)
         hidden = self.backbone(truth.canvas, truth.views, due, condition)
@@ -148,9 +148,9 @@ class HybridModel(nn.Module):
     @torch.no_grad()
     def sample(
         self, condition: Condition, seeds: Sequence[int], sampler: Sampler,
-        given: Given | None = None, record: list[Drawn] | None = None,
+        given: Given | None = None, record: list[StepRecord] | None = None,
     ) -> Float[Tensor, "B X *size"]:  # fmt: skip
-        """Pictures of these seeds, in [-1, 1]; `record` collects every turn.
+        """Pictures of these seeds, in [-1, 1]; `record` collects every step.
 
         Raises:
             UserError: the sampler chooses by confidence, and the parts cannot.
@@ -161,25 +161,25 @@ class HybridModel(nn.Module):
     @torch.no_grad()
     def sample_at(
         self, condition: Condition, noise: Noise, sampler: Sampler,
-        given: Given | None = None, record: list[Drawn] | None = None,
+        given: Given | None = None, record: list[StepRecord] | None = None,
     ) -> Float[Tensor, "B X *size"]:  # fmt: skip
         """The same with the noise handed in."""
         self._check_choice(sampler)
         canvas, plan = self.tokenizer.blank(len(noise.seeds)), self.order.plan(sampler.sets)
-        settings = [settle(sampler, j, len(plan), known) for j, known in enumerate(known_after(plan))]
+        settings = [settings_at(sampler, j, len(plan), known) for j, known in enumerate(known_after(plan))]
         if any(now.guidance != 1 or now.head_guidance != 1 for now in settings):
             condition = condition.guided()
         state = self.backbone.begin(condition)
         shuffle = noise.uniform("order", 0, prod(self.tokenizer.spec.scales[-1]))
-        for j, turn in enumerate(plan):
-            before, step = canvas, self.order.step(turn, shuffle, canvas, sampler.by == "confidence")
+        for j, planned in enumerate(plan):
+            before, step = canvas, self.order.step(planned, shuffle, canvas, sampler.by == "confidence")
             hidden = self.backbone.advance(state, canvas, self.tokenizer.view(canvas, step.scale), step)
             step, codes, vectors = self._draw(hidden, condition, canvas, step, noise, settings[j], j)
             if given is not None:
                 codes, vectors = self._keep_given(given, canvas, step, codes, vectors)
             canvas = self.tokenizer.paint(canvas, step, codes, vectors)
             if record is not None:
-                record.append(Drawn(step, hidden, before, canvas))
+                record.append(StepRecord(step, hidden, before, canvas))
         return self.tokenizer.decode(canvas.latent)
 
     def _check_choice(self, sampler: Sampler) -> None:
@@ -194,9 +194,9 @@ class HybridModel(nn.Module):
             )
 
     def _draw(
-        self, hidden: Tensor, condition: Condition, canvas: Canvas, step: Step, noise: Noise, now: Settled, j: int
+        self, hidden: Tensor, condition: Condition, canvas: Canvas, step: Step, noise: Noise, now: StepSettings, j: int
     ) -> tuple[Step, Tensor | None, Tensor]:
-        """Codes, then the residual they leave: what turn j paints, and where."""
+        """Codes, then the residual they leave: what step j paints, and where."""
         batch, codes, vectors, logits = canvas.latent.shape[0], None, None, None
         if self.code_head is not None:
             logits = guide(self.code_head.logits(hidden, condition), now.guidance, batch)
@@ -214,7 +214,7 @@ class HybridModel(nn.Module):
         return step, codes, vectors
 
     def _residual_loss(
-        self, tokens: Tokens, truth: Replay, due: Due, hidden: Tensor, logits: Tensor | None, rng: Draws
+        self, tokens: Tokens, truth: Replay, due: StepLayout, hidden: Tensor, logits: Tensor | None, rng: Draws
     ) -> Tensor:
         """Mean loss of the residual over all positions that carry one; equal grids share one call of the head."""
         assert self.residual_head is not None and self.join is not None
@@ -257,21 +257,21 @@ class HybridModel(nn.Module):
                     painted = self.tokenizer.paint(before, step, codes, vectors).latent
         return self.join(hidden, embedded, painted, step)
 
-    def _draw_codes(self, logits: Tensor, step: Step, noise: Noise, now: Settled, j: int) -> tuple[Tensor, Tensor]:
-        """Codes of one turn and the vectors that they paint."""
+    def _draw_codes(self, logits: Tensor, step: Step, noise: Noise, now: StepSettings, j: int) -> tuple[Tensor, Tensor]:
+        """Codes of one step and the vectors that they paint."""
         assert self.code_head is not None
         uniform = noise.uniform("codes", j, step.positions.shape[1], self.code_head.uniforms)
         if not now.mix:
             codes = self.code_head.draw(logits, uniform, now.temperature, now.top_k, now.top_p)
             return codes, self.tokenizer.lookup(codes, step.scale)
-        kept = self.code_head.kept(logits, now.temperature, now.top_k, now.top_p)
+        kept = self.code_head.filtered(logits, now.temperature, now.top_k, now.top_p)
         codes = self.code_head.draw(kept, uniform, temperature=0.0 if now.temperature == 0 else 1.0)
         weights = gumbel_mixture(kept, noise.gumbel("mix", j, *logits.shape[1:]), now.mix, now.mix_gain)
         return codes, self.tokenizer.lookup(weights, step.scale)
 
     def _draw_residual(
         self, hidden: Tensor, canvas: Canvas, step: Step, codes: Tensor | None, vectors: Tensor | None,
-        noise: Noise, now: Settled, j: int,
+        noise: Noise, now: StepSettings, j: int,
     ) -> Tensor:  # fmt: skip
         assert self.residual_head is not None
         joined = self._join(hidden, canvas, step, codes, vectors)

@@ -101,7 +101,7 @@ class Step:
 
 
 @dataclass
-class Due:
+class StepLayout:
     """The steps of a training pass laid end to end: column i belongs to step `step[i]`."""
 
     positions: Int[Tensor, "B N"]

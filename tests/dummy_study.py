@@ -52,7 +52,7 @@ def worker(folder, total, storage="", act="", **environment):
 
 
 def states(study):
-    """How many trials ended how; one a ticket."""
+    """How many trials ended how; one a task."""
     found = {}
     for trial in study.counted():
         found[trial.state.name] = found.get(trial.state.name, 0) + 1

@@ -13,7 +13,7 @@ from tiny_stage import KilledError, few_examples, train
 from hybridgen.assemble import assemble_data, assemble_model, assemble_sampler
 from hybridgen.evaluation.drawing import draw_pictures
 from hybridgen.generate.trained import Trained
-from hybridgen.system import distributed as ranks
+from hybridgen.system import distributed
 from hybridgen.training.compute import Compute
 from hybridgen.training.launch import together
 
@@ -56,16 +56,20 @@ def work(folder):
                 try:
                     trained(place, [DieAt(7)])
                 except KilledError:
-                    ranks.wait()
+                    distributed.barrier()
             module, _ = trained(place)
             kept |= {f"{place.name}.{key}": value for key, value in module.state_dict().items()}
     kept["pictures"] = draw()
-    told = ranks.told(lambda: {"from": ranks.rank(), "text": "é"})
-    votes = [ranks.any_of(ranks.rank() == 1), ranks.any_of(False)]
-    facts = {"told": told, "votes": votes, "means": ranks.means({"rank": torch.tensor(float(ranks.rank()))})}
-    facts["gathered"] = ranks.gathered(torch.tensor([[ranks.rank()]])).tolist()
-    (folder / f"facts{ranks.rank()}.json").write_text(json.dumps(facts))
-    torch.save({name: value.clone() for name, value in kept.items()}, folder / f"kept{ranks.rank()}.pt")
+    told = distributed.broadcast(lambda: {"from": distributed.rank(), "text": "é"})
+    votes = [distributed.any_rank(distributed.rank() == 1), distributed.any_rank(False)]
+    facts = {
+        "told": told,
+        "votes": votes,
+        "means": distributed.all_mean({"rank": torch.tensor(float(distributed.rank()))}),
+    }
+    facts["gathered"] = distributed.all_gather(torch.tensor([[distributed.rank()]])).tolist()
+    (folder / f"facts{distributed.rank()}.json").write_text(json.dumps(facts))
+    torch.save({name: value.clone() for name, value in kept.items()}, folder / f"kept{distributed.rank()}.pt")
 
 
 if __name__ == "__main__":

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import torch
 
-from hybridgen.system import distributed as ranks
+from hybridgen.system import distributed
 from hybridgen.training.compute import Compute
 from hybridgen.training.launch import is_later_rank, together
 
 compute = Compute(devices=2)
 with together(compute, torch.device("cpu"), ()):
-    seen = ranks.told(lambda: "from the first"), ranks.world(), is_later_rank(compute)
-    Path(sys.argv[1], f"{ranks.rank()}.txt").write_text(repr(seen))
+    seen = distributed.broadcast(lambda: "from the first"), distributed.world(), is_later_rank(compute)
+    Path(sys.argv[1], f"{distributed.rank()}.txt").write_text(repr(seen))

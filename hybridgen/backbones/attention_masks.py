@@ -6,10 +6,10 @@ from einops import rearrange
 from jaxtyping import Bool
 from torch import Tensor
 
-from hybridgen.types import Condition, Due
+from hybridgen.types import Condition, StepLayout
 
 
-def step_causal(due: Due, prefix: int, one_by_one: bool, skip: int) -> Bool[Tensor, "M M"]:
+def step_causal(due: StepLayout, prefix: int, one_by_one: bool, skip: int) -> Bool[Tensor, "M M"]:
     """Each position sees its own step and those before it, and all of the prefix.
 
     Args:

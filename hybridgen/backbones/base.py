@@ -6,7 +6,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hybridgen.types import Canvas, Condition, Due, Step
+from hybridgen.types import Canvas, Condition, Step, StepLayout
 
 
 class Backbone(nn.Module, ABC):
@@ -23,7 +23,7 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def forward(
-        self, canvas: Canvas, views: dict[int, Tensor], due: Due, condition: Condition
+        self, canvas: Canvas, views: dict[int, Tensor], due: StepLayout, condition: Condition
     ) -> Float[Tensor, "rows N D"]:
         """All steps at once, teacher forced: `canvas` is finished, `views[s]` is (B, n_s, C) as scale s began."""
 

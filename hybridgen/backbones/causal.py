@@ -26,7 +26,7 @@ from hybridgen.nn.pool import PoolKind, pooled
 from hybridgen.nn.positions import repeat_rows, take
 from hybridgen.nn.rotary import Pairing, Rotation
 from hybridgen.system.errors import UserError
-from hybridgen.types import Canvas, Condition, Due, Step, TokenSpec
+from hybridgen.types import Canvas, Condition, Step, StepLayout, TokenSpec
 
 _BLOCKS: Final[dict[str, ConditionKind]] = {"block": "adaln", "shared": "table", "pooled": "table", "none": "none"}
 
@@ -66,7 +66,7 @@ class CausalBackbone(Backbone):
             its index.
         rotary: queries and keys are turned by their positions, in pairs within each axis' share of a head (its halves,
             or neighbours), or across the shares.
-        rotates: which position turns them: the one that is drawn, or the one that is read.
+        rotates: which position steps them: the one that is drawn, or the one that is read.
         coordinates: of a position: scaled to the finest grid, or its index on its own.
         rotary_shift: coordinates begin after the last position of the prefix.
         prefix_rotary: the prefix is turned by its positions, or left as it is, or its queries and keys are made zero.
@@ -153,7 +153,7 @@ class CausalBackbone(Backbone):
             nn.init.normal_(self.start, std=0.02)
 
     def forward(
-        self, canvas: Canvas, views: dict[int, Tensor], due: Due, condition: Condition
+        self, canvas: Canvas, views: dict[int, Tensor], due: StepLayout, condition: Condition
     ) -> Float[Tensor, "rows N D"]:
         """All steps at once, under a mask that lets each see itself and what came before."""
         prefix = self._prefix(condition)
@@ -204,7 +204,7 @@ class CausalBackbone(Backbone):
         return self._map(vectors)
 
     def _inputs(
-        self, canvas: Canvas, views: dict[int, Tensor], due: Due, condition: Condition
+        self, canvas: Canvas, views: dict[int, Tensor], due: StepLayout, condition: Condition
     ) -> Float[Tensor, "rows n D"]:
         """What each step reads, and where it stands; without the first step, where the prefix stands for it."""
         spans, first = due.spans(), due.sizes[0]

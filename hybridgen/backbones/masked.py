@@ -24,7 +24,7 @@ from hybridgen.nn.block import Block, BlockStyle
 from hybridgen.nn.mlp import MLPKind
 from hybridgen.nn.positions import every_position, put, repeat_rows, take
 from hybridgen.system.errors import UserError
-from hybridgen.types import Canvas, Condition, Due, Step, TokenSpec
+from hybridgen.types import Canvas, Condition, Step, StepLayout, TokenSpec
 
 
 @dataclass
@@ -101,7 +101,7 @@ class MaskedBackbone(Backbone):
         return self.inner
 
     def forward(
-        self, canvas: Canvas, views: dict[int, Tensor], due: Due, condition: Condition
+        self, canvas: Canvas, views: dict[int, Tensor], due: StepLayout, condition: Condition
     ) -> Float[Tensor, "rows N D"]:
         """All that is due at once; it counts as unknown, and each row has as many known positions as the first."""
         for s in set(due.scales):

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hybridgen.backbones.base import Backbone
 from hybridgen.system.errors import UserError
-from hybridgen.types import Canvas, Condition, Due, Step, TokenSpec
+from hybridgen.types import Canvas, Condition, Step, StepLayout, TokenSpec
 
 
 class NoBackbone(Backbone):
@@ -27,7 +27,7 @@ class NoBackbone(Backbone):
         self.width = width
 
     def forward(
-        self, canvas: Canvas, views: dict[int, Tensor], due: Due, condition: Condition
+        self, canvas: Canvas, views: dict[int, Tensor], due: StepLayout, condition: Condition
     ) -> Float[Tensor, "rows N D"]:
         """(rows, steps, D): the condition, for each step."""
         return condition.pooled()[:, None].expand(-1, len(due.sizes), -1)

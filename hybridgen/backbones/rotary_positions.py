@@ -1,4 +1,4 @@
-"""How a backbone turns queries and keys: where positions stand on the grid, and where a prefix stands before them.
+"""How a backbone steps queries and keys: where positions stand on the grid, and where a prefix stands before them.
 
 Sources: HART (arXiv:2410.10812), section 3.2: the coordinates of all scales in the finest one's frame, after those of
 the text; LlamaGen (arXiv:2406.06525) for one scale, whose released code makes zeros of the prefix' queries and keys.
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from hybridgen.nn.positions import repeat_rows
 from hybridgen.nn.rotary import Pairing, Rotary, Rotation
-from hybridgen.types import Condition, Due, Grid, TokenSpec
+from hybridgen.types import Condition, Grid, StepLayout, TokenSpec
 
 Coordinates = Literal["scaled", "index"]
 PrefixTurn = Literal["rotate", "identity", "zero"]
@@ -52,7 +52,7 @@ class Turning(nn.Module):
             coordinates = coordinates + self._count(condition, prefix)[:, -1:]
         return self.rotary(coordinates)
 
-    def along(self, due: Due, condition: Condition, prefix: int, skip: int, read: bool) -> Rotation:
+    def along(self, due: StepLayout, condition: Condition, prefix: int, skip: int, read: bool) -> Rotation:
         """Of a prefix of so many tokens and of all steps; without `skip` positions for which the prefix stands.
 
         A position is turned as it is drawn, or as the one of the step before that it is `read` from.

@@ -23,12 +23,12 @@ def run(args: argparse.Namespace) -> int:
     from hybridgen.config.compose import compose
 
     composed = compose(args.experiment, args.overrides, args.registry)
-    from hybridgen.workflows.dry_run import minutes, rehearse
-    from hybridgen.workflows.preflight import look_for, with_init
+    from hybridgen.workflows.dry_run import dry_run, minutes
+    from hybridgen.workflows.preflight import check_ready, with_init
 
     composed = with_init(composed)
-    look_for(composed)
-    found = rehearse(composed)
+    check_ready(composed)
+    found = dry_run(composed)
     if args.json:
         print(json.dumps(asdict(found), indent=1))
         return 0

@@ -30,15 +30,15 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(asdict(found), indent=1))
         return 0
-    print(f"{composed.name}: a picture in {found.turns} turns, {found.evaluations} evaluations of the residual head\n")
+    print(f"{composed.name}: a picture in {found.steps} steps, {found.evaluations} evaluations of the residual head\n")
     print(f"  {'part':16} {'parameters':>16} {'MACs, one row':>20} {'MACs, guided':>20}")
     for part in {**found.parameters, **found.macs}:
         if part != "total":
             _line(part, found.parameters.get(part, 0), found.macs.get(part, 0), found.guided.get(part, 0))
     _line("total", found.parameters["total"], found.macs["total"], found.guided["total"])
-    if found.spared:
+    if found.savings:
         print("\n  not in it, for it is kept instead of computed again:")
-    for reason, count in found.spared.items():
+    for reason, count in found.savings.items():
         print(f"  {reason:16} {'':16} {count:>20,}   {REASONS[reason]}")
     print(f"\n  keys and values of a row   {_size(found.cache)} in float32, half of it in bfloat16")
     held = ", ".join(f"{name} {_size(count)}" for name, count in found.peak.items() if name != "total")

@@ -30,17 +30,17 @@ def run(args: argparse.Namespace) -> int:
     from hybridgen.cli.open_model import open_model
     from hybridgen.cli.show import say, table
     from hybridgen.evaluation.protocol import sentence
-    from hybridgen.evaluation.whole import judge_model
+    from hybridgen.evaluation.whole import evaluate_model
     from hybridgen.system.files import write_atomic
     from hybridgen.training.launch import is_later_rank, together
-    from hybridgen.workflows.preflight import look_for
+    from hybridgen.workflows.preflight import check_ready
 
     composed, trained = open_model(args.model, args.overrides, args.runs, args.registry)
-    look_for(composed, trained.data)
+    check_ready(composed, trained.data)
     compute = assemble_settings(composed, "compute")
     told = None if is_later_rank(compute) else lambda what, done, of: say(f"drawing {what}: {done} of {of}")
     with together(compute, trained.device, args.command):
-        figures = judge_model(
+        figures = evaluate_model(
             trained, assemble_data(composed), assemble_settings(composed, "metrics"),
             registry=composed.registry, advance=told,
         )  # fmt: skip

@@ -40,10 +40,10 @@ def run(args: argparse.Namespace) -> int:
     def build(offered: Mapping[str, Any]) -> Any:
         return assemble_part(composed, path, offered, slot=card.slot)
 
-    from hybridgen.laws.cards import judge
+    from hybridgen.laws.cards import run_laws
 
     dims, broken, count = (args.dims,) if args.dims else card.dims or (1, 2, 3), 0, 0
-    for verdict in judge(card.slot, build, dims):
+    for verdict in run_laws(card.slot, build, dims):
         count, broken = count + 1, broken + bool(verdict.failures)
         print(f"{'BROKEN' if verdict.failures else 'holds '}  {verdict.law}: {verdict.promise}", flush=True)
         for failure in verdict.failures:

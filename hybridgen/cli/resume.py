@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Looks for what is needed, trains what is left, judges, prints the table."""
-    from hybridgen.cli.train import conducted, hush
+    from hybridgen.cli.train import quiet_workers, run_on_all_ranks
     from hybridgen.config.compose import Composed, with_overrides
     from hybridgen.runs.run import Run
 
@@ -31,8 +31,8 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(unknown("key", override.split("=")[0], FREE, "resume, what may change"))
     stored = with_overrides(found.config, args.overrides, args.registry, name=str(found.path / "config.yaml"))
     composed = Composed(found.experiment, stored.config, found.delta, stored.places, stored.registry)
-    hush(composed)
-    from hybridgen.workflows.preflight import look_for
+    quiet_workers(composed)
+    from hybridgen.workflows.preflight import check_ready
 
-    look_for(composed)
-    return conducted(composed, lambda: str(found.path), args)
+    check_ready(composed)
+    return run_on_all_ranks(composed, lambda: str(found.path), args)

@@ -29,18 +29,18 @@ def run(args: argparse.Namespace) -> int:
     from hybridgen.config.compose import compose
 
     composed = compose(args.experiment, args.overrides, args.registry)
-    hush(composed)
+    quiet_workers(composed)
     from hybridgen.assemble import assemble_settings
     from hybridgen.cli.show import say
     from hybridgen.runs.run import Run
     from hybridgen.training.launch import is_later_rank
-    from hybridgen.workflows.dry_run import look_ahead
-    from hybridgen.workflows.preflight import look_for, with_init
+    from hybridgen.workflows.dry_run import summary
+    from hybridgen.workflows.preflight import check_ready, with_init
 
     composed = with_init(composed)
-    look_for(composed)
+    check_ready(composed)
     if not is_later_rank(assemble_settings(composed, "compute")):
-        say(look_ahead(composed))
+        say(summary(composed))
 
     def create() -> str:
         run = Run.create(Path(composed.config["runs"]), composed.name, composed.config, composed.delta)
@@ -48,31 +48,31 @@ def run(args: argparse.Namespace) -> int:
             run.note(registries=[str(path.resolve()) for path in args.registry])
         return str(run.path)
 
-    return conducted(composed, create, args)
+    return run_on_all_ranks(composed, create, args)
 
 
-def conducted(composed: "Composed", folder: Callable[[], str], args: argparse.Namespace) -> int:
+def run_on_all_ranks(composed: "Composed", folder: Callable[[], str], args: argparse.Namespace) -> int:
     """The same ending for a new run and a resumed one; the first process of a run asks `folder` where it lies."""
     from hybridgen.assemble import assemble_settings
     from hybridgen.cli.show import say
     from hybridgen.runs.run import Run
-    from hybridgen.system import distributed as ranks
+    from hybridgen.system import distributed
     from hybridgen.training.launch import together
     from hybridgen.training.machine import choose
-    from hybridgen.workflows.run_experiment import conduct
+    from hybridgen.workflows.run_experiment import run_experiment
 
     compute, started = assemble_settings(composed, "compute"), None
     machine = choose(composed.config["device"], composed.config["precision"], compute)
     try:
         with together(compute, machine.device, args.command):
-            started = Run(Path(ranks.told(folder)), writes=ranks.is_first())
-            outcome = conduct(composed, started, say if started.writes else _silent)
+            started = Run(Path(distributed.broadcast(folder)), writes=distributed.is_first())
+            outcome = run_experiment(composed, started, say if started.writes else _silent)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"Go on with: hybridgen resume {started.path}" if started else "") from None
     return _ending(composed, outcome, args.json) if outcome.run.writes else 0
 
 
-def hush(composed: "Composed") -> None:
+def quiet_workers(composed: "Composed") -> None:
     """Before torch is imported: several processes say only what is wrong.
 
     DDP looks for parameters without a gradient, since parts may rest for a while, and complains when it finds none.

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from hybridgen.comparison.entries import Entry
 from hybridgen.report.loss_curves import WIDE_RANGE, Curve, panels
-from hybridgen.report.svg_theme import LIGHT, bare
+from hybridgen.report.svg_theme import LIGHT, strip_frame
 from hybridgen.system.files import atomic_path
 
 MOST = 400  # points a curve on the page; more cannot be told apart
@@ -120,4 +120,4 @@ def _draw(axes: Axes, overlay: Overlay) -> None:
         axes.set_yscale("log")
     axes.set_title(overlay.title, fontsize=8, loc="left")
     axes.set_xlabel("step")
-    bare(axes)
+    strip_frame(axes)

@@ -3,7 +3,6 @@
 compose("image/hart_cifar10", ["model.backbone.depth=8"]).config["model"]["backbone"]["depth"]   # 8
 """
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
@@ -12,6 +11,7 @@ from typing import Any
 
 from hybridgen.config.experiments import find_experiment, read_experiment
 from hybridgen.config.merge import check_texts, merge
+from hybridgen.config.migrate import migrate
 from hybridgen.config.overrides import read_overrides
 from hybridgen.config.paths import experiments_folder
 from hybridgen.config.registry import Registry
@@ -73,7 +73,7 @@ def from_dict(config: Mapping[str, Any], registries: Sequence[Path] = (), name: 
         UserErrors: options that the classes no longer take, part files that are not trusted.
     """
     registry = Registry(registries)
-    layer = Layer(copy.deepcopy(dict(config)), {"": Place(name, stored=True)})
+    layer = Layer(migrate(config), {"": Place(name, stored=True)})
     resolved = resolve(layer, registry, stored=True)
     return Composed(name, resolved.values, {}, resolved.places, registry)
 
@@ -85,7 +85,7 @@ def with_overrides(
     registry = Registry(registries)
     given = read_overrides(overrides)
     check_texts(given)
-    stored = Layer(copy.deepcopy(dict(config)), {"": Place(name, stored=True)})
+    stored = Layer(migrate(config), {"": Place(name, stored=True)})
     resolved = resolve(_stacked([stored, given]), registry, stored=True)
     return Composed(name, resolved.values, {}, resolved.places, registry)
 

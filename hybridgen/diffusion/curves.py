@@ -32,7 +32,7 @@ class Circle(Curve):
         return _like(t, torch.sin(_lifted(t) * (math.pi / 2)))
 
     def slopes(self, t: Time) -> tuple[Time, Time]:
-        """A quarter turn in unit time."""
+        """A quarter step in unit time."""
         return -math.pi / 2 * self.sigma(t), math.pi / 2 * self.alpha(t)
 
     def time_of(self, u: Float[Tensor, "*rows"]) -> Float[Tensor, "*rows"]:

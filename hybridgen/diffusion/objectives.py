@@ -2,7 +2,7 @@
 
 Each objective works on r, a residual normalised to mean 0 and deviation 1, whatever network predicts.
 
-Sources: flow matching (arXiv:2210.02747), eq. 20-23 with sigma_min = 0; times from a logit-normal law, SD3
+Sources: flow matching (arXiv:2210.02747), eq. 20-23 with sigma_min = 0; times from a logit-normal distribution, SD3
 (arXiv:2403.03206), section 3.1; DDPM (arXiv:2006.11239), eq. 14; v-prediction (arXiv:2202.00512), appendix D;
 improved DDPM (arXiv:2102.09672), eq. 15-16, for the learned variance; SiT (arXiv:2401.08740), section 2, for other
 paths, predictions and weights of a flow.
@@ -39,7 +39,7 @@ class FlowMatching:
     """Predicts the velocity of a curved path or the straight line (noise - r there), or what it can be read from.
 
     Args:
-        times: law of the training times: uniform, or the logistic function of a standard normal.
+        times: distribution of the training times: uniform, or the logistic function of a standard normal.
         path: from r to noise.
         prediction: "velocity": dx/dt; "eps": the noise; "score": -noise / sigma.
         weight: of the squared error of "eps" (of "score", times sigma): "none"; "velocity": (w / sigma)^2, as if the
@@ -221,7 +221,7 @@ class Denoising:
 def bin_cost(
     x: Float[Tensor, "*rows C"], mean: Float[Tensor, "*rows C"], log_deviation: Float[Tensor, "*rows C"]
 ) -> Float[Tensor, "*rows C"]:
-    """Nats for the one of 256 bins of [-1, 1] that x lies in, under a normal law; the outer bins have no outer end.
+    """Nats for the one of 256 bins of [-1, 1] that x lies in, under a normal distribution; the outer ones are open.
 
     As published pixel models are trained (DDPM, arXiv:2006.11239, eq. 13), with the tanh approximation of the normal
     distribution function (Page, 1977).

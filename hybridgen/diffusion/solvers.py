@@ -54,7 +54,7 @@ class Solver(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class DDPM(Solver):
-    """The reverse chain, each step drawn from a normal law.
+    """The reverse chain, each step drawn from a normal distribution.
 
     Args:
         variance: of a step: "learned" where the network predicts it and "large" where it does not; "large" is beta,

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hybridgen.generate.trained import Trained
 from hybridgen.media.image import to_bytes
-from hybridgen.system.distributed import shared_out
+from hybridgen.system.distributed import map_over_ranks
 
 
 def balanced_labels(count: int, classes: int) -> list[int]:
@@ -38,4 +38,4 @@ def draw_pictures(
             advance(cut.stop)
         return drawn
 
-    return shared_out(count, batch, draw, (trained.data.channels, *trained.data.size)), torch.tensor(labels)
+    return map_over_ranks(count, batch, draw, (trained.data.channels, *trained.data.size)), torch.tensor(labels)

@@ -50,7 +50,7 @@ def find_metrics(settings: Metrics, registry: Registry) -> dict[str, Metric]:
     return found
 
 
-def check_ready(data: Data, settings: Metrics, registry: Registry | None = None) -> None:
+def check_metrics(data: Data, settings: Metrics, registry: Registry | None = None) -> None:
     """Looks for all that `judge_pictures` will need, before any picture is drawn.
 
     Raises:
@@ -66,7 +66,7 @@ def check_ready(data: Data, settings: Metrics, registry: Registry | None = None)
             metrics[name].check(settings.samples, reference, inception.facts["dim"])
 
 
-def judge_pictures(
+def evaluate_samples(
     pixels: UInt8[Tensor, "N X *size"],
     labels: Int[Tensor, " N"],
     data: Data,

@@ -14,7 +14,7 @@ from hybridgen.evaluation.protocol import SAID, Figure, figure, missing_fields
 _CHUNK = 1000
 
 
-def judge_reconstruction(
+def evaluate_reconstruction(
     x: UInt8[Tensor, "N X *size"],
     discrete: UInt8[Tensor, "N X *size"] | None,
     full: UInt8[Tensor, "N X *size"],

@@ -1,4 +1,4 @@
-"""What drawing one picture costs, without drawing it: every turn of the loop on tensors that have shapes alone.
+"""What drawing one picture costs, without drawing it: every step of the loop on tensors that have shapes alone.
 
 Multiply-accumulates of matrix products and convolutions, as `macs` counts them. The residual head is counted for its
 first evaluation and for one more, which is multiplied by how many its solver takes.
@@ -19,12 +19,12 @@ from hybridgen.config.compose import Composed
 from hybridgen.diffusion.path import LINEAR
 from hybridgen.diffusion.solvers import Euler
 from hybridgen.evaluation.cost import macs, parameters
-from hybridgen.evaluation.savings import Spared
+from hybridgen.evaluation.savings import Savings
 from hybridgen.model import HybridModel
 from hybridgen.nn.attention import KeyValues
 from hybridgen.orders.base import known_after
 from hybridgen.samplers.sampler import Sampler
-from hybridgen.samplers.schedules import settle
+from hybridgen.samplers.schedules import settings_at
 from hybridgen.system.errors import UserError
 from hybridgen.types import Canvas, Condition, Step
 
@@ -41,8 +41,8 @@ class SamplingCost:
         macs: of each part, one row; what is painted on the way counts for the tokenizer, as decoding does.
         guided: the same with a null row beside it.
         spared: of one row, by reason: what the loop keeps instead of computing it again (see `spared.REASONS`).
-        turns: of the sampling loop.
-        evaluations: of the residual head's network, over all turns.
+        steps: of the sampling loop.
+        evaluations: of the residual head's network, over all steps.
         cache: bytes of keys and values that one row ends with, in float32.
         peak: estimate in float32 of bytes held at once: weights, cache and activations of the costliest part.
     """
@@ -50,8 +50,8 @@ class SamplingCost:
     parameters: dict[str, int]
     macs: dict[str, int]
     guided: dict[str, int]
-    spared: dict[str, int]
-    turns: int
+    savings: dict[str, int]
+    steps: int
     evaluations: int
     cache: int
     peak: dict[str, int]
@@ -74,7 +74,7 @@ def sampling_cost(composed: Composed) -> SamplingCost:
         "activations": FLOAT * max(rows * walk.widest, walk.decoded),
     }
     return SamplingCost(
-        parameters(model), counted, {**guided, "total": sum(guided.values())}, walk.kept, walk.turns,
+        parameters(model), counted, {**guided, "total": sum(guided.values())}, walk.kept, walk.steps,
         walk.evaluations, walk.cache, {**peak, "total": sum(peak.values())},
     )  # fmt: skip
 
@@ -84,31 +84,31 @@ class _Walk:
 
     def __init__(self, model: HybridModel, sampler: Sampler) -> None:
         self.model, self.sampler, self.macs = model, sampler, Counter[str]()
-        self.turns = self.evaluations = self.cache = self.widest = self.decoded = 0
-        self.is_guided, self.spared, self.kept = False, Spared(), dict[str, int]()
+        self.steps = self.evaluations = self.cache = self.widest = self.decoded = 0
+        self.is_guided, self.savings, self.kept = False, Savings(), dict[str, int]()
         self._counted: dict[object, int] = {}
 
     def run(self) -> None:
-        """All turns, then the picture is decoded."""
+        """All steps, then the picture is decoded."""
         model, plan = self.model, self.model.order.plan(self.sampler.sets)
         condition, canvas = self._condition(), model.tokenizer.blank(1)
         state: list[Any] = []
-        with self.spared.beginning(model.backbone):
+        with self.savings.beginning(model.backbone):
             self._count("backbone", lambda: state.append(model.backbone.begin(condition)))
-        self.spared.filled(_caches(state[0]))
+        self.savings.filled(_caches(state[0]))
         shuffle = torch.zeros(1, prod(model.tokenizer.spec.scales[-1]), device="meta")
-        self.turns = len(plan)
-        for j, (turn, known) in enumerate(zip(plan, known_after(plan), strict=True)):
-            step = model.order.step(turn, shuffle, canvas, False)
+        self.steps = len(plan)
+        for j, (planned, known) in enumerate(zip(plan, known_after(plan), strict=True)):
+            step = model.order.step(planned, shuffle, canvas, False)
             canvas = self._turn(condition, state[0], canvas, step, j, known)
-            self.spared.filled(_caches(state[0]))
-        self.kept = self.spared.by_reason(_caches(state[0]), self.turns)
+            self.savings.filled(_caches(state[0]))
+        self.kept = self.savings.by_reason(_caches(state[0]), self.steps)
         self.cache = FLOAT * sum(entry.k.numel() + entry.v.numel() for entry in _caches(state[0]))
         self._count("tokenizer", lambda: model.tokenizer.decode(canvas.latent))
         self.decoded = _widest_map(model, canvas)
 
     def _turn(self, condition: Condition, state: Any, canvas: Canvas, step: Step, j: int, known: float) -> Canvas:
-        model, now, hidden = self.model, settle(self.sampler, j, self.turns, known), list[Tensor]()
+        model, now, hidden = self.model, settings_at(self.sampler, j, self.steps, known), list[Tensor]()
         self.is_guided |= now.guidance != 1 or now.head_guidance != 1
         view = model.tokenizer.view(canvas, step.scale)
         self._count("backbone", lambda: hidden.append(model.backbone.advance(state, canvas, view, step)))
@@ -120,7 +120,7 @@ class _Walk:
         if head is not None:
             self.macs["code_head"] += self._once(("code_head", n), lambda: head.logits(hidden[0], condition))
             if j == 0 and isinstance(state, CausalState) and hidden[0].shape[1] < state.prefix.shape[1]:
-                self.spared.prefix(state.prefix, lambda prefix: head.logits(prefix, condition))
+                self.savings.prefix(state.prefix, lambda prefix: head.logits(prefix, condition))
             codes = torch.zeros(1, n, dtype=torch.long, device="meta")
             self.widest = max(self.widest, n * model.tokenizer.spec.vocab)
         if step.scale in model.residual_scales and now.head_steps > 0:
@@ -154,7 +154,7 @@ class _Walk:
         executed = one + (evaluations - 1) * (two - one)
         self.macs["residual_head"] += executed
         target = torch.zeros(1, n, canvas.latent.shape[1], device="meta")
-        self.spared.head(head, target, joined[0], step.grid, evaluations, executed)
+        self.savings.head(head, target, joined[0], step.grid, evaluations, executed)
 
     def _condition(self) -> Condition:
         conditioner, made = self.model.conditioner, list[Condition]()
@@ -163,7 +163,7 @@ class _Walk:
         return made[0]
 
     def _once(self, key: object, call: Callable[[], object]) -> int:
-        """What `call` costs, which depends on `key` alone: many turns are alike."""
+        """What `call` costs, which depends on `key` alone: many steps are alike."""
         if key not in self._counted:
             self._counted[key] = macs(call)
         return self._counted[key]

@@ -1,6 +1,6 @@
 """What the sampling loop does not compute again, in multiply-accumulates: what a plainer loop would add to them.
 
-Published counts are those of published code, which computes some things anew for every row, step or turn although they
+Published counts are those of published code, which computes some things anew for every row, step or step although they
 are the same, and some that nobody reads. With what its code spends added, a count here compares with its own.
 """
 
@@ -20,25 +20,25 @@ from hybridgen.nn.draws import Draws
 from hybridgen.types import Grid
 
 REASONS = {
-    "modulations": "what a condition does to each block, once a picture instead of at every turn",
+    "modulations": "what a condition does to each block, once a picture instead of at every step",
     "prefix": "logits where a code is drawn, instead of along the whole prefix",
     "times": "time and condition of the residual head, once instead of for every row and evaluation",
     "slots": "attention to the keys that are there, instead of to all there will be",
 }
 
 
-class Spared:
+class Savings:
     """Collected along one row's way; `by_reason` at its end."""
 
     def __init__(self) -> None:
         self._counts = Counter[str]()
         self._heads: dict[Grid, int] = {}  # one evaluation of the head as in training
-        self._filled: list[int] = []  # keys of a block after the prefix, then after each turn
+        self._filled: list[int] = []  # keys of a block after the prefix, then after each step
         self._modulated = 0
 
     @contextmanager
     def beginning(self, backbone: nn.Module) -> Iterator[None]:
-        """Within the block the backbone begins: the modulations it makes hold for all turns."""
+        """Within the block the backbone begins: the modulations it makes hold for all steps."""
 
         def note(module: nn.Module, args: tuple[Tensor], _: object) -> None:
             assert isinstance(module, Modulation)
@@ -64,12 +64,12 @@ class Spared:
         self._counts["times"] += evaluations * self._heads[grid] - executed
 
     def filled(self, caches: list[KeyValues]) -> None:
-        """Called after the prefix and after each turn."""
+        """Called after the prefix and after each step."""
         self._filled.append(next((cache.k.shape[2] for cache in caches if cache.k is not None), 0))
 
-    def by_reason(self, caches: list[KeyValues], turns: int) -> dict[str, int]:
+    def by_reason(self, caches: list[KeyValues], steps: int) -> dict[str, int]:
         """Multiply-accumulates that were spared."""
         widths = sum(cache.k.shape[1] * cache.k.shape[3] for cache in caches if cache.k is not None)
         unseen = sum((there - before) * (self._filled[-1] - there) for before, there in pairwise([0, *self._filled]))
-        found = {"modulations": (turns - 1) * self._modulated, "slots": 2 * widths * unseen, **self._counts}
+        found = {"modulations": (steps - 1) * self._modulated, "slots": 2 * widths * unseen, **self._counts}
         return {reason: found[reason] for reason in REASONS if found.get(reason)}

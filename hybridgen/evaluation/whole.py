@@ -11,22 +11,22 @@ from hybridgen.config.registry import Registry
 from hybridgen.data.base import Data
 from hybridgen.evaluation.cost import macs, parameters
 from hybridgen.evaluation.drawing import balanced_labels, draw_pictures
-from hybridgen.evaluation.evaluate import judge_pictures
+from hybridgen.evaluation.evaluate import evaluate_samples
 from hybridgen.evaluation.protocol import Figure, figure
-from hybridgen.evaluation.reconstruction import judge_reconstruction
+from hybridgen.evaluation.reconstruction import evaluate_reconstruction
 from hybridgen.evaluation.settings import Metrics
 from hybridgen.evaluation.timing import seconds_per_picture
 from hybridgen.generate.trained import Trained
 from hybridgen.media.image import to_bytes, to_unit
 from hybridgen.media.provenance import model_hash
-from hybridgen.system import distributed as ranks
+from hybridgen.system import distributed
 from hybridgen.tokenizers.rebuild import perplexity, rebuild
 
 TIMED = 100  # pictures a batch when a picture is timed
 Advance = Callable[[str, int, int], None]
 
 
-def judge_model(
+def evaluate_model(
     trained: Trained, data: Data, settings: Metrics, *, registry: Registry | None = None,
     advance: Advance | None = None, discrete: bool = True,
 ) -> dict[str, Figure]:  # fmt: skip
@@ -36,15 +36,15 @@ def judge_model(
     several processes that share a run all draw, and the first one judges: the others get no figures.
     """
     both = discrete and trained.model.residual_head is not None and trained.model.code_head is not None
-    if not ranks.is_first():
+    if not distributed.is_first():
         for suffix in ("", "_discrete") if both else ("",):
             _drawn(trained, settings, suffix, None)
         return {}
     facts = known_facts(trained)
-    figures = judge_tokenizer(trained, data, settings, facts)
-    figures |= _judge_drawn(trained, data, settings, facts, "", registry, advance)
+    figures = evaluate_tokenizer(trained, data, settings, facts)
+    figures |= _evaluate_drawn(trained, data, settings, facts, "", registry, advance)
     if both:
-        figures |= _judge_drawn(trained, data, settings, facts, "_discrete", registry, advance)
+        figures |= _evaluate_drawn(trained, data, settings, facts, "_discrete", registry, advance)
     return figures | costs(trained, facts)
 
 
@@ -61,7 +61,7 @@ def known_facts(trained: Trained) -> dict[str, Any]:
     }
 
 
-def judge_tokenizer(trained: Trained, data: Data, settings: Metrics, facts: dict[str, Any]) -> dict[str, Figure]:
+def evaluate_tokenizer(trained: Trained, data: Data, settings: Metrics, facts: dict[str, Any]) -> dict[str, Figure]:
     """PSNR (and LPIPS where its weights are at hand) on the test split, residual share, perplexities."""
     examples, tokenizer = data.load("test"), trained.model.tokenizer
     x = to_unit(examples.x)
@@ -82,7 +82,7 @@ def judge_tokenizer(trained: Trained, data: Data, settings: Metrics, facts: dict
 
         perceptual = Perceptual(settings.lpips, device=trained.device)
     discrete = torch.cat(coarse) if coarse else None
-    return judge_reconstruction(examples.x, discrete, full, protocol, measured=measured, perceptual=perceptual)
+    return evaluate_reconstruction(examples.x, discrete, full, protocol, measured=measured, perceptual=perceptual)
 
 
 def costs(trained: Trained, facts: dict[str, Any]) -> dict[str, Figure]:
@@ -113,14 +113,14 @@ def _at_rest(model: nn.Module) -> Iterator[None]:
             p.requires_grad_(True)
 
 
-def _judge_drawn(
+def _evaluate_drawn(
     trained: Trained, data: Data, settings: Metrics, facts: dict[str, Any], suffix: str,
     registry: Registry | None, advance: Advance | None,
 ) -> dict[str, Figure]:  # fmt: skip
     pixels, labels = _drawn(trained, settings, suffix, advance)
     seeds = f"{settings.seed}-{settings.seed + settings.samples - 1}"
     protocol = {**facts, "sampler": {**trained.config["sampler"], **_changed(suffix)}, "seeds": seeds}
-    figures = judge_pictures(pixels, labels, data, settings, protocol, registry=registry, device=trained.device)
+    figures = evaluate_samples(pixels, labels, data, settings, protocol, registry=registry, device=trained.device)
     own = {name: value for name, value in figures.items() if not ((suffix and "_real" in name) or "floor" in name)}
     shared = {} if suffix else {name: value for name, value in figures.items() if name not in own}
     return {f"{name}{suffix}": value for name, value in own.items()} | shared

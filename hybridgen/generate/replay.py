@@ -29,8 +29,8 @@ def draw_again(picture: Path, model: str | None, runs: Path, registries: Sequenc
     settings = {name: value for name, value in said["sampler"].items() if name != "card"}
     if "prompt" in said:
         trained.load_text_encoder(said.get("text_encoder"), said.get("system_prompt"))
-    wish = [said["prompt"] if "prompt" in said else said["label"]]
-    pixels = to_bytes(trained.sample(**requested(wish), seed=said["seed"], **settings)).numpy()[0]
+    request = [said["prompt"] if "prompt" in said else said["label"]]
+    pixels = to_bytes(trained.sample(**requested(request), seed=said["seed"], **settings)).numpy()[0]
     save_picture(out, pixels, {key: value for key, value in said.items() if key != "version"})
     with Image.open(picture) as before:
         return np.array_equal(np.asarray(before), np.asarray(to_image(pixels)))

@@ -11,19 +11,19 @@ from hybridgen.conditioners.base import Conditioner
 from hybridgen.conditioners.language_model import LanguageModel
 from hybridgen.system.errors import UserError, unknown
 
-Wish = TypeVar("Wish", int, str)
+Request = TypeVar("Request", int, str)
 
 
-def in_turn(wishes: Sequence[Wish], count: int | None, kind: str) -> list[Wish]:
-    """What each of `count` pictures is asked to be; None: one picture each. `kind`: what the wishes are called.
+def in_turn(requests: Sequence[Request], count: int | None, kind: str) -> list[Request]:
+    """What each of `count` pictures is asked to be; None: one picture each. `kind`: what the requests are called.
 
     Raises:
         UserError: no picture at all.
     """
-    number = len(wishes) if count is None else count
-    if number < 1 or not wishes:
-        raise UserError(f"count: {number} pictures of {len(wishes)} {kind} are asked for; at least 1 of each")
-    return [wishes[i % len(wishes)] for i in range(number)]
+    number = len(requests) if count is None else count
+    if number < 1 or not requests:
+        raise UserError(f"count: {number} pictures of {len(requests)} {kind} are asked for; at least 1 of each")
+    return [requests[i % len(requests)] for i in range(number)]
 
 
 def check_kind(conditioner: Conditioner, labels: Sequence[int] | None, prompts: Sequence[str] | None) -> None:

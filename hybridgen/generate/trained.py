@@ -135,7 +135,7 @@ class Trained:
     def _batch(self, asked: list[int] | list[str]) -> dict[str, Tensor]:
         if isinstance(asked[0], int):
             return {"label": torch.tensor(asked)}
-        prompts, encoder = [str(wish) for wish in asked], self.text_encoder or self.load_text_encoder()
+        prompts, encoder = [str(request) for request in asked], self.text_encoder or self.load_text_encoder()
         return as_texts(prompts, encoder, self.model.conditioner)
 
 

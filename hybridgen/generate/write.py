@@ -14,7 +14,7 @@ from hybridgen.media.image_read import as_tensor, fitted, read_picture
 from hybridgen.media.provenance import model_hash, save_picture
 from hybridgen.model import Given
 from hybridgen.nn.resize import shrink
-from hybridgen.system import distributed as ranks
+from hybridgen.system import distributed
 from hybridgen.system.errors import UserError
 
 
@@ -40,8 +40,8 @@ def draw_files(
     def draw(cut: slice) -> torch.Tensor:
         return to_bytes(trained.sample(**requested(chosen[cut]), seed=seed + cut.start, given=start, batch=batch))
 
-    pixels = ranks.shared_out(len(chosen), batch, draw, (trained.data.channels, *trained.data.size)).numpy()
-    if not ranks.is_first():
+    pixels = distributed.map_over_ranks(len(chosen), batch, draw, (trained.data.channels, *trained.data.size)).numpy()
+    if not distributed.is_first():
         return []
     about = {"model": model_hash(trained.path), "sampler": trained.config["sampler"], "given": given and str(given)}
     files = []
@@ -76,15 +76,15 @@ def read_given(trained: Trained, picture: Path | None, mask: Path | None, count:
     return Given(tokens, known.repeat(count, *[1] * white.dim()).to(trained.device))
 
 
-def requested(wishes: list[int] | list[str]) -> dict[str, Any]:
+def requested(requests: list[int] | list[str]) -> dict[str, Any]:
     """Classes or prompts as an argument of `Trained.sample`."""
-    return {"prompts" if isinstance(wishes[0], str) else "labels": wishes}
+    return {"prompts" if isinstance(requests[0], str) else "labels": requests}
 
 
-def _said(wish: int | str, trained: Trained) -> dict[str, Any]:
+def _said(request: int | str, trained: Trained) -> dict[str, Any]:
     """What a picture says of what it was asked to be."""
-    if isinstance(wish, int):
-        return {"label": wish, "class": trained.data.classes[wish] if trained.data.classes else None}
+    if isinstance(request, int):
+        return {"label": request, "class": trained.data.classes[request] if trained.data.classes else None}
     encoder = trained.text_encoder
     assert encoder is not None, "a prompt was encoded"
-    return {"prompt": wish, "text_encoder": encoder.name, "system_prompt": encoder.system}
+    return {"prompt": request, "text_encoder": encoder.name, "system_prompt": encoder.system}

@@ -28,7 +28,7 @@ class CodeHead(nn.Module, ABC):
         """Log-probability of each code, in nats."""
 
     @abstractmethod
-    def kept(
+    def filtered(
         self, logits: Float[Tensor, "B n V"], temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0
     ) -> Float[Tensor, "B n V"]:
         """Logits of what `draw` may give, -inf elsewhere: also what mixtures are made of."""

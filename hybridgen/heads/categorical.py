@@ -85,7 +85,7 @@ class CategoricalHead(CodeHead):
         """Log-probability of each code, in nats and float32."""
         return -self._cross_entropy(logits, codes, 0.0)
 
-    def kept(
+    def filtered(
         self, logits: Float[Tensor, "B n V"], temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0
     ) -> Float[Tensor, "B n V"]:
         """Logits in float64 of what may be drawn, -inf elsewhere; at temperature 0, which draws the mode, as at 1."""
@@ -98,7 +98,7 @@ class CategoricalHead(CodeHead):
         """The first code whose cumulated probability exceeds the uniform number, in vocabulary order and float64."""
         if temperature == 0:
             return logits.argmax(-1)
-        cumulated = self.kept(logits, temperature, top_k, top_p).softmax(-1).cumsum(-1)
+        cumulated = self.filtered(logits, temperature, top_k, top_p).softmax(-1).cumsum(-1)
         mark = uniform.to(cumulated) * cumulated[..., -1:]  # rounding may leave the last sum short of 1
         return torch.searchsorted(cumulated, mark, right=True).squeeze(-1)
 

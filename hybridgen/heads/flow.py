@@ -31,7 +31,7 @@ class FlowHead(ResidualHead):
         mlp_width: E, width of the stream inside the head.
         inner: width inside a block's MLP, in units of `mlp_width`.
         depth: number of AdaLN blocks.
-        times: law of the training times: uniform, or the logistic function of a standard normal.
+        times: distribution of the training times: uniform, or the logistic function of a standard normal.
         normalise: the target by its measured mean and deviation, not at all, or by a constant.
         constant: the deviation taken for "constant" (0.6 in HART's release).
     """

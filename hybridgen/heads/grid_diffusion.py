@@ -36,8 +36,8 @@ class GridDiffusionHead(ResidualHead):
         patch: side of the patches that are one position of the transformer; it must divide the grid.
         places: sines and cosines of each position: computed for whatever grid, or kept with the weights, frozen, for
             the finest grid alone.
-        told: hidden vectors embedded, at each position and in the mean; or their mean plain, as it is, which takes
-            hidden vectors of `head_width`.
+        condition_input: embedded: hidden vectors through a linear layer, at each position and in the mean; plain: their
+            mean as it is, which takes hidden vectors of `head_width`.
         guided_channels: guidance acts on so many of the first channels, and the rest are the conditional half's;
             0: on all.
         schedule: the table of noise levels.
@@ -59,7 +59,7 @@ class GridDiffusionHead(ResidualHead):
         self, tokens: TokenSpec, width: int, *, head_width: Annotated[int, Ge(1)] = 128,
         depth: Annotated[int, Ge(1)] = 4, heads: Annotated[int, Ge(1)] = 4,
         mlp_ratio: Annotated[float, Gt(0)] = 4.0, patch: Annotated[int, Ge(1)] = 1,
-        places: Literal["computed", "kept"] = "computed", told: Literal["embedded", "plain"] = "embedded",
+        places: Literal["computed", "kept"] = "computed", condition_input: Literal["embedded", "plain"] = "embedded",
         guided_channels: Annotated[int, Ge(0)] = 0,
         schedule: Literal["cosine", "linear"] = "cosine", prediction: Literal["eps", "v", "x0"] = "v",
         learned_variance: bool = True, clip: Annotated[float, Ge(0)] | None = None,
@@ -72,7 +72,9 @@ class GridDiffusionHead(ResidualHead):
             path=table(schedule), prediction=prediction, learned_variance=learned_variance, clip=clip,
             likelihood=likelihood,
         )  # fmt: skip
-        layout = Layout(grid=tokens.grid, mlp_ratio=mlp_ratio, patch=patch, places=places, told=told)
+        layout = Layout(
+            grid=tokens.grid, mlp_ratio=mlp_ratio, patch=patch, places=places, condition_input=condition_input
+        )
         outputs = self.objective.outputs(self.channels)
         self.net = GridNet(self.channels, outputs, width, head_width, depth, heads, layout)
         mean, std = denoise.first_scale(self.channels, normalise, constant)

@@ -36,16 +36,17 @@ class GridFlowHead(ResidualHead):
         patch: side of the patches that are one position of the transformer; it must divide the grid.
         places: sines and cosines of each position: computed for whatever grid, or kept with the weights, frozen, for
             the finest grid alone.
-        told: hidden vectors embedded, at each position and in the mean; or their mean plain, as it is, which takes
-            hidden vectors of `head_width`.
+        condition_input: embedded: hidden vectors through a linear layer, at each position and in the mean; plain: their
+            mean as it is, which takes hidden vectors of `head_width`.
         guided_channels: guidance acts on so many of the first channels, and the rest are the conditional half's;
             0: on all.
-        clock: the network's own time: 1000 t - 1 ("entry"); or 1 - t ("data"), by which its velocity is taken, too.
+        time_input: the time that the network sees: 1000 t - 1 ("entry"); or 1 - t ("data"), by which its velocity is
+            taken, too.
         curve: from r to noise: the line, a quarter of a circle, or a variance-preserving diffusion.
         prediction: "velocity": dx/dt; "eps": the noise; "score": -noise / sigma. The last two are finite inside the
             line and the circle alone: see `span`, and `start` and `stop` of a solver.
         weight: of the squared error of "eps" and "score": none, that of the velocity, or of the likelihood.
-        times: law of the training times: uniform, or the logistic function of a standard normal.
+        times: distribution of the training times: uniform, or the logistic function of a standard normal.
         span: they lie between these.
         unread: the network also predicts as many channels that nothing reads, as checkpoints shared with a diffusion
             of learned variance have.
@@ -61,9 +62,9 @@ class GridFlowHead(ResidualHead):
         self, tokens: TokenSpec, width: int, *, head_width: Annotated[int, Ge(1)] = 128,
         depth: Annotated[int, Ge(1)] = 4, heads: Annotated[int, Ge(1)] = 4,
         mlp_ratio: Annotated[float, Gt(0)] = 4.0, patch: Annotated[int, Ge(1)] = 1,
-        places: Literal["computed", "kept"] = "computed", told: Literal["embedded", "plain"] = "embedded",
+        places: Literal["computed", "kept"] = "computed", condition_input: Literal["embedded", "plain"] = "embedded",
         guided_channels: Annotated[int, Ge(0)] = 0,
-        clock: Literal["entry", "data"] = "entry", curve: Literal["line", "circle", "vp"] = "line",
+        time_input: Literal["entry", "data"] = "entry", curve: Literal["line", "circle", "vp"] = "line",
         prediction: Literal["velocity", "eps", "score"] = "velocity",
         weight: Literal["none", "velocity", "likelihood"] = "none",
         times: Literal["uniform", "logit_normal"] = "logit_normal", span: tuple[float, float] = (0.0, 1.0),
@@ -74,9 +75,16 @@ class GridFlowHead(ResidualHead):
         self.channels, self.normalise, self.guided_channels = tokens.channels, normalise, guided_channels
         self.objective = FlowMatching(
             times=times, path=named(curve), prediction=prediction, weight=weight, span=span, unread=unread,
-            toward="data" if clock == "data" else "noise",
+            toward="data" if time_input == "data" else "noise",
         )  # fmt: skip
-        layout = Layout(grid=tokens.grid, mlp_ratio=mlp_ratio, patch=patch, places=places, told=told, clock=clock)
+        layout = Layout(
+            grid=tokens.grid,
+            mlp_ratio=mlp_ratio,
+            patch=patch,
+            places=places,
+            condition_input=condition_input,
+            time_input=time_input,
+        )
         outputs = self.objective.outputs(self.channels)
         self.net = GridNet(self.channels, outputs, width, head_width, depth, heads, layout)
         mean, std = denoise.first_scale(self.channels, normalise, constant)

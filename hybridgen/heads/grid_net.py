@@ -16,14 +16,14 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hybridgen.nn.adaln import Clock, Modulation, TimeEmbedding, modulate
+from hybridgen.nn.adaln import Modulation, TimeEmbedding, TimeInput, modulate
 from hybridgen.nn.block import Block
 from hybridgen.nn.positions import from_patches, to_patches
 from hybridgen.system.errors import UserError
 from hybridgen.types import Grid
 
 Places = Literal["computed", "kept"]
-Told = Literal["embedded", "plain"]
+ConditionInput = Literal["embedded", "plain"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,16 +35,16 @@ class Layout:
         patch: side of the patches that are one position of the transformer.
         places: sines and cosines of each position: "computed" for whatever grid, or "kept" with the weights, frozen,
             for the finest grid alone.
-        told: hidden vectors "embedded", at each position and in the mean; or their mean "plain", as it is.
-        clock: what the sines of the time see.
+        condition_input: hidden vectors "embedded", at each position and in the mean; or their mean "plain", as it is.
+        time_input: what the sines of the time see.
         mlp_ratio: width inside a block's MLP, in units of the stream's.
     """
 
     grid: Grid
     patch: int = 1
     places: Places = "computed"
-    told: Told = "embedded"
-    clock: Clock = "entry"
+    condition_input: ConditionInput = "embedded"
+    time_input: TimeInput = "entry"
     mlp_ratio: float = 4.0
 
 
@@ -54,7 +54,7 @@ class GridNet(nn.Module):
     Args:
         channels: C of x_t.
         outputs: channels of the prediction.
-        width: D of the hidden vectors; where they are told plainly, E.
+        width: D of the hidden vectors; where condition_input is plain, E.
         head_width: E, width of the stream.
         depth: number of blocks.
         heads: of the attention; must divide `head_width`.
@@ -66,12 +66,14 @@ class GridNet(nn.Module):
     ) -> None:
         super().__init__()
         self.layout, volume = layout, layout.patch ** len(layout.grid)
-        if layout.told == "plain" and width != head_width:
-            raise UserError(f"told: hidden vectors of width {width} are no condition of width {head_width} as they are")
+        if layout.condition_input == "plain" and width != head_width:
+            raise UserError(
+                f"condition_input: hidden vectors of width {width} are no condition of width {head_width} as they are"
+            )
         self.embed_x = nn.Linear(channels * volume, head_width)
-        self.embed_t = TimeEmbedding(head_width, clock=layout.clock)
-        self.embed_hidden = nn.Linear(width, head_width) if layout.told == "embedded" else None
-        self.embed_mean = nn.Linear(width, head_width) if layout.told == "embedded" else None
+        self.embed_t = TimeEmbedding(head_width, time_input=layout.time_input)
+        self.embed_hidden = nn.Linear(width, head_width) if layout.condition_input == "embedded" else None
+        self.embed_mean = nn.Linear(width, head_width) if layout.condition_input == "embedded" else None
         self.blocks = nn.ModuleList(Block(head_width, heads, layout.mlp_ratio) for _ in range(depth))
         self.norm = nn.LayerNorm(head_width, eps=1e-6, elementwise_affine=False)
         self.modulation = Modulation(head_width, head_width, 2)

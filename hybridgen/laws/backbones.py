@@ -42,8 +42,8 @@ def generation_is_teacher_forcing(backbone: Backbone, tokens: TokenSpec) -> None
     for told in _all_served(backbone, tokens):
         for given in _conditions(backbone.condition_width):
             state, drawn = backbone.begin(given), []
-            for turn, step in enumerate(told.steps):
-                canvas = told.canvas(turn)
+            for planned, step in enumerate(told.steps):
+                canvas = told.canvas(planned)
                 drawn.append(backbone.advance(state, canvas, told.view(canvas, step.scale), step))
             assert_same(_in_one_pass(backbone, told, given), torch.cat(drawn, 1), _AGREE)
 
@@ -54,16 +54,16 @@ def steps_see_only_the_past(backbone: Backbone, tokens: TokenSpec) -> None:
     backbone, reads = shaken(backbone), any(True for _ in backbone.parameters())
     for told in _all_served(backbone, tokens):
         given = condition(backbone.condition_width)
-        for turn in range(len(told.steps)):
-            other = told.changed(turn)
-            first = turn if backbone.revisits else 0
+        for planned in range(len(told.steps)):
+            other = told.changed(planned)
+            first = planned if backbone.revisits else 0
             before, after = (_hidden(backbone, t, given, first) for t in (told, other))
-            end = _columns(backbone, told, first, turn + 1)
+            end = _columns(backbone, told, first, planned + 1)
             assert_same(after[:, :end], before[:, :end], _SAME)
-            if reads and told.sets == 1 and turn + 1 < len(told.steps):
-                later = [_hidden(backbone, t, given, turn + 1) for t in (told, other)] if backbone.revisits else None
+            if reads and told.sets == 1 and planned + 1 < len(told.steps):
+                later = [_hidden(backbone, t, given, planned + 1) for t in (told, other)] if backbone.revisits else None
                 before, after = later or (before[:, end:], after[:, end:])
-                assert (after - before).abs().max() > _OTHER, f"no later step reads what step {turn} drew"
+                assert (after - before).abs().max() > _OTHER, f"no later step reads what step {planned} drew"
 
 
 def rows_are_independent(backbone: Backbone, tokens: TokenSpec) -> None:
@@ -161,9 +161,9 @@ def _in_one_pass(backbone: Backbone, told: Story, given: Condition) -> Float[Ten
         return _hidden(backbone, told, given)
     views, passes = told.views(), []
     with torch.no_grad():
-        for turn in range(len(told.steps)):
-            due = replace(told, steps=told.steps[turn : turn + 1]).due()
-            passes.append(backbone(told.canvas(turn), views, due, given))
+        for planned in range(len(told.steps)):
+            due = replace(told, steps=told.steps[planned : planned + 1]).due()
+            passes.append(backbone(told.canvas(planned), views, due, given))
     return torch.cat(passes, 1)
 
 

@@ -56,7 +56,7 @@ class Verdict:
     failures: tuple[str, ...]
 
 
-def judge(slot: str, build: Build, dims: Sequence[int]) -> Iterator[Verdict]:
+def run_laws(slot: str, build: Build, dims: Sequence[int]) -> Iterator[Verdict]:
     """Every law of the slot, in each dimension (of a solver: on each path).
 
     Raises:

@@ -14,13 +14,13 @@ from torch import Tensor
 
 from hybridgen.laws.measure import assert_near, assert_same, gradients_of, unchanged
 from hybridgen.laws.toy import CLASSES, shaken
-from hybridgen.model import Drawn, Given, HybridModel
+from hybridgen.model import Given, HybridModel, StepRecord
 from hybridgen.nn.draws import Draws
 from hybridgen.nn.positions import every_position, take, to_sequence
 from hybridgen.nn.resize import shrink
 from hybridgen.samplers.sampler import Sampler
 from hybridgen.tokenizers.canvas import replay
-from hybridgen.types import Canvas, Condition, Due, Step
+from hybridgen.types import Canvas, Condition, Step, StepLayout
 
 _AGREE = 1e-4  # one pass and many, float32
 _MANY = 64  # pictures of a batch against which smaller ones are held
@@ -42,17 +42,17 @@ def generation_is_teacher_forcing(model: HybridModel, sampler: Sampler, x: Float
     """One pass over what was drawn gives the hidden vectors from which it was drawn: guided rows, sets and all."""
     model, sampler = shaken(model), replace(sampler, by="random")
     told = _told(model, range(len(x)))
-    turns = _record(model, sampler, range(len(x)), told)
-    if turns[0].hidden.shape[0] > len(x):
+    steps = _record(model, sampler, range(len(x)), told)
+    if steps[0].hidden.shape[0] > len(x):
         told = told.guided()
-    canvas, views = _repainted(model, turns[-1].canvas)
-    drawn = torch.cat([turn.hidden for turn in turns], 1)
+    canvas, views = _repainted(model, steps[-1].canvas)
+    drawn = torch.cat([planned.hidden for planned in steps], 1)
     with torch.no_grad():
         if model.backbone.revisits:
-            passes = [model.backbone(t.before, views, _due([t.step]), told) for t in turns]
+            passes = [model.backbone(t.before, views, _due([t.step]), told) for t in steps]
             forced = torch.cat(passes, 1)
         else:
-            forced = model.backbone(canvas, views, _due([t.step for t in turns]), told)
+            forced = model.backbone(canvas, views, _due([t.step for t in steps]), told)
     assert_same(forced, drawn, _AGREE)
 
 
@@ -93,14 +93,16 @@ def head_steps_change_no_code(model: HybridModel, sampler: Sampler, x: Float[Ten
         return
     model, first = shaken(model), model.residual_scales[0]
     results = []
-    for steps in (0, 2, 3):
-        turns = _record(model, replace(sampler, head_steps=steps), range(len(x)))
-        results.append((turns[-1].canvas.latent, [t for t in turns if t.step.scale <= first]))
-    turn = next(j for j, t in enumerate(results[0][1]) if t.step.scale == first)
-    for latent, turns in results[1:]:
-        before, after = (_codes(drawn[turn]) for drawn in (results[0][1], turns))
+    for head_steps in (0, 2, 3):
+        steps = _record(model, replace(sampler, head_steps=head_steps), range(len(x)))
+        results.append((steps[-1].canvas.latent, [t for t in steps if t.step.scale <= first]))
+    first_residual = next(j for j, t in enumerate(results[0][1]) if t.step.scale == first)
+    for latent, steps in results[1:]:
+        before, after = (_codes(drawn[first_residual]) for drawn in (results[0][1], steps))
         assert torch.equal(after, before)
-        assert all(torch.equal(_codes(a), _codes(b)) for a, b in zip(turns[:turn], results[0][1], strict=False))
+        assert all(
+            torch.equal(_codes(a), _codes(b)) for a, b in zip(steps[:first_residual], results[0][1], strict=False)
+        )
         assert not torch.equal(latent, results[0][0]), "the residual's steps change nothing"
 
 
@@ -111,11 +113,11 @@ def guidance_one_is_none(model: HybridModel, sampler: Sampler, x: Float[Tensor, 
     plain = replace(sampler, guidance=1.0, head_guidance=None, ramp="constant")
     alone = _record(model, plain, seeds, replace(told, null=None))
     ones = replace(sampler, guidance=(1.0, 1.0), head_guidance=1.0, ramp="linear")
-    for turn, other in zip(_record(model, ones, seeds, told), alone, strict=True):
-        assert turn.hidden.shape[0] == len(x)
-        assert torch.equal(turn.canvas.latent, other.canvas.latent)
+    for planned, other in zip(_record(model, ones, seeds, told), alone, strict=True):
+        assert planned.hidden.shape[0] == len(x)
+        assert torch.equal(planned.canvas.latent, other.canvas.latent)
     guided = _record(model, replace(plain, guidance=2.0), seeds, told)
-    assert all(turn.hidden.shape[0] == 2 * len(x) for turn in guided)
+    assert all(planned.hidden.shape[0] == 2 * len(x) for planned in guided)
     head_only = replace(plain, head_guidance=2.0)
     assert told.null is not None, "guidance needs a null"
     if torch.equal(told.pooled(), told.null.pooled().expand_as(told.pooled())):
@@ -210,11 +212,11 @@ def _record(
     seeds: Sequence[int],
     told: Condition | None = None,
     given: Given | None = None,
-) -> list[Drawn]:
-    """Every turn of the loop."""
-    turns: list[Drawn] = []
-    model.sample(_told(model, seeds) if told is None else told, seeds, sampler, given, turns)
-    return turns
+) -> list[StepRecord]:
+    """Every step of the loop."""
+    steps: list[StepRecord] = []
+    model.sample(_told(model, seeds) if told is None else told, seeds, sampler, given, steps)
+    return steps
 
 
 def _repainted(model: HybridModel, finished: Canvas) -> tuple[Canvas, dict[int, Tensor]]:
@@ -229,12 +231,12 @@ def _repainted(model: HybridModel, finished: Canvas) -> tuple[Canvas, dict[int, 
     return canvas, views
 
 
-def _due(steps: Sequence[Step]) -> Due:
+def _due(steps: Sequence[Step]) -> StepLayout:
     sizes = tuple(step.positions.shape[1] for step in steps)
     positions = torch.cat([step.positions for step in steps], 1)
-    return Due(positions, sizes, tuple(step.scale for step in steps), tuple(step.grid for step in steps))
+    return StepLayout(positions, sizes, tuple(step.scale for step in steps), tuple(step.grid for step in steps))
 
 
-def _codes(turn: Drawn) -> Tensor:
-    """The codes that a turn drew."""
-    return take(turn.canvas.codes[turn.step.scale], turn.step.positions)
+def _codes(planned: StepRecord) -> Tensor:
+    """The codes that a step drew."""
+    return take(planned.canvas.codes[planned.step.scale], planned.step.positions)

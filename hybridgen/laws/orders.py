@@ -14,7 +14,7 @@ from hybridgen.nn.draws import Draws, keyed
 from hybridgen.nn.positions import every_position
 from hybridgen.orders.base import Order
 from hybridgen.tokenizers.canvas import blank_canvas, note
-from hybridgen.types import Canvas, Due, Step, TokenSpec
+from hybridgen.types import Canvas, Step, StepLayout, TokenSpec
 
 _SETS = (1, 2, 3, 10**6)
 
@@ -44,31 +44,31 @@ def training_is_the_plan_in_one_set(order: Order, tokens: TokenSpec) -> None:
 
 
 def plan_draws_everything_once(order: Order, tokens: TokenSpec) -> None:
-    """Whatever the number of sets: every turn draws something, every position is drawn once, coarse to fine."""
-    turns = []
+    """Whatever the number of sets: every step draws something, every position is drawn once, coarse to fine."""
+    counts = []
     for sets in _SETS:
         steps = _walk(order, tokens, sets)
-        turns.append(len(steps))
+        counts.append(len(steps))
         assert _rises([step.scale for step in steps]) == list(order.scales)
         for step in steps:
             assert prod(step.grid) == step.positions.shape[1] > 0
         for s in order.scales:
             drawn = torch.cat([step.positions for step in steps if step.scale == s], 1)
             assert torch.equal(drawn.sort(1).values, every_position(ROWS, tokens.scales[s]))
-    assert all(fewer <= more for fewer, more in pairwise(turns)), "more sets take no fewer turns"
+    assert all(fewer <= more for fewer, more in pairwise(counts)), "more sets take no fewer steps"
 
 
 def confidence_offers_all_that_is_unknown(order: Order, tokens: TokenSpec) -> None:
-    """By confidence a turn of several offers every position of its group that was not kept, and keeps its count."""
+    """By confidence a step of several offers every position of its group that was not kept, and keeps its count."""
     for sets in _SETS:
         canvas, shuffle = _blank(tokens), _shuffle(tokens)
-        for turn in order.plan(sets):
-            step = order.step(turn, shuffle, canvas, True)
+        for planned in order.plan(sets):
+            step = order.step(planned, shuffle, canvas, True)
             kept = step.positions
-            if turn.of > 1:
-                assert step.keep == turn.count
+            if planned.of > 1:
+                assert step.keep == planned.count
                 assert not canvas.known[step.scale].gather(1, step.positions).any()
-                surest = torch.rand(step.positions.shape, generator=keyed("surest", turn)).argsort(1)
+                surest = torch.rand(step.positions.shape, generator=keyed("surest", planned)).argsort(1)
                 kept = step.positions.gather(1, surest[:, : step.keep])
             canvas = _noted(canvas, Step(step.scale, kept, (kept.shape[1],)))
         assert all(canvas.known[s].all() for s in order.scales)
@@ -78,11 +78,11 @@ def rows_follow_their_own_shuffle(order: Order, tokens: TokenSpec) -> None:
     """A row's sets depend on that row of the shuffle alone; other rows, or none, beside it change nothing."""
     shuffle, canvas, one = _shuffle(tokens), _blank(tokens), _blank(tokens, 1)
     seen = []
-    for turn in order.plan(3):
-        positions = order.step(turn, shuffle, canvas, False).positions
-        assert torch.equal(order.step(turn, shuffle[1:2], one, False).positions, positions[1:2])
+    for planned in order.plan(3):
+        positions = order.step(planned, shuffle, canvas, False).positions
+        assert torch.equal(order.step(planned, shuffle[1:2], one, False).positions, positions[1:2])
         seen.append(positions)
-    if any(turn.of > 1 for turn in order.plan(3)):
+    if any(planned.of > 1 for planned in order.plan(3)):
         assert any(not torch.equal(p[0], p[1]) for p in seen), "rows are shuffled alike"
 
 
@@ -101,9 +101,9 @@ def order_leaves_all_else_alone(order: Order, tokens: TokenSpec) -> None:
     with unchanged(canvas, shuffle):
         first, second = (order.training(ROWS, Draws("law")) for _ in range(2))
         assert _same(first, second)
-        for turn in order.plan(2):
+        for planned in order.plan(2):
             for by_confidence in (False, True):
-                order.step(turn, shuffle, canvas, by_confidence)
+                order.step(planned, shuffle, canvas, by_confidence)
 
 
 ORDER_LAWS: tuple[Callable[[Order, TokenSpec], None], ...] = (
@@ -116,8 +116,8 @@ ORDER_LAWS: tuple[Callable[[Order, TokenSpec], None], ...] = (
 def _walk(order: Order, tokens: TokenSpec, sets: int) -> list[Step]:
     """All steps of a plan, each from the canvas that those before it left."""
     canvas, shuffle, steps = _blank(tokens), _shuffle(tokens), []
-    for turn in order.plan(sets):
-        steps.append(order.step(turn, shuffle, canvas, False))
+    for planned in order.plan(sets):
+        steps.append(order.step(planned, shuffle, canvas, False))
         canvas = _noted(canvas, steps[-1])
     return steps
 
@@ -141,5 +141,5 @@ def _rises(scales: tuple[int, ...] | list[int]) -> list[int]:
     return list(dict.fromkeys(scales))
 
 
-def _same(a: Due, b: Due) -> bool:
+def _same(a: StepLayout, b: StepLayout) -> bool:
     return torch.equal(a.positions, b.positions) and (a.sizes, a.scales, a.grids) == (b.sizes, b.scales, b.grids)

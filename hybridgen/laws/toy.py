@@ -17,7 +17,7 @@ from hybridgen.nn.positions import to_grid, to_sequence
 from hybridgen.nn.resize import enlarge, shrink
 from hybridgen.orders.order import SetOrder
 from hybridgen.tokenizers.canvas import blank_canvas, note
-from hybridgen.types import Canvas, Condition, DataSpec, Due, Grid, Step, TokenSpec
+from hybridgen.types import Canvas, Condition, DataSpec, Grid, Step, StepLayout, TokenSpec
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -83,11 +83,11 @@ class Story:
     codes: tuple[Tensor, ...]
     vectors: tuple[Tensor, ...]
 
-    def canvas(self, turns: int | None = None) -> Canvas:
-        """The canvas after the first `turns` steps, or after all."""
+    def canvas(self, steps: int | None = None) -> Canvas:
+        """The canvas after the first `steps` steps, or after all."""
         empty = torch.zeros(ROWS, self.tokens.channels, *self.tokens.grid)
         canvas = blank_canvas(self.tokens, empty)
-        for step, codes, vectors in list(zip(self.steps, self.codes, self.vectors, strict=True))[:turns]:
+        for step, codes, vectors in list(zip(self.steps, self.codes, self.vectors, strict=True))[:steps]:
             canvas = note(canvas, step, codes, vectors)
             canvas = canvas.with_(latent=self._map(canvas, step.scale + 1))
         return canvas
@@ -101,18 +101,18 @@ class Story:
         finished = self.canvas()
         return {s: self.view(finished, s) for s in range(len(self.tokens.scales))}
 
-    def due(self, first: int = 0) -> Due:
+    def due(self, first: int = 0) -> StepLayout:
         """All steps from `first` on."""
         steps = self.steps[first:]
         positions = torch.cat([step.positions for step in steps], 1)
         sizes = tuple(step.positions.shape[1] for step in steps)
-        return Due(positions, sizes, tuple(step.scale for step in steps), tuple(step.grid for step in steps))
+        return StepLayout(positions, sizes, tuple(step.scale for step in steps), tuple(step.grid for step in steps))
 
-    def changed(self, turn: int) -> "Story":
-        """The same story, but for what step `turn` drew."""
+    def changed(self, planned: int) -> "Story":
+        """The same story, but for what step `step` drew."""
         codes, vectors = [*self.codes], [*self.vectors]
-        codes[turn] = (codes[turn] + 1) % max(1, self.tokens.vocab)
-        vectors[turn] = vectors[turn] + torch.randn(vectors[turn].shape, generator=keyed("changed", turn))
+        codes[planned] = (codes[planned] + 1) % max(1, self.tokens.vocab)
+        vectors[planned] = vectors[planned] + torch.randn(vectors[planned].shape, generator=keyed("changed", planned))
         return replace(self, codes=tuple(codes), vectors=tuple(vectors))
 
     def _map(self, canvas: Canvas, scales: int) -> Float[Tensor, "B C *grid"]:
@@ -129,7 +129,7 @@ def story(order: SetOrder, tokens: TokenSpec, sets: int) -> Story:
     rng = keyed("story", sets)
     shuffle = torch.rand(ROWS, prod(tokens.scales[-1]), generator=rng)
     empty = blank_canvas(tokens, torch.zeros(ROWS, tokens.channels, *tokens.grid))
-    steps = [order.step(turn, shuffle, empty, False) for turn in order.plan(sets)]
+    steps = [order.step(planned, shuffle, empty, False) for planned in order.plan(sets)]
     codes = [torch.randint(max(1, tokens.vocab), step.positions.shape, generator=rng) for step in steps]
     vectors = [torch.randn(*step.positions.shape, tokens.channels, generator=rng) for step in steps]
     return Story(tokens, sets, tuple(steps), tuple(codes), tuple(vectors))

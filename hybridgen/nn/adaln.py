@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-Clock = Literal["entry", "data"]
+TimeInput = Literal["entry", "data"]
 
 
 class TimeEmbedding(nn.Module):
@@ -21,15 +21,15 @@ class TimeEmbedding(nn.Module):
     Args:
         width: E, width of the vectors.
         frequencies: how many sines and cosines there are, together.
-        clock: what the sines see: "entry": 1000 t - 1, so that entry i of a table is i, as published networks expect;
-            "data": 1 - t, the way from noise to data, as published flows do.
+        time_input: what the sines see: "entry": 1000 t - 1, so that entry i of a table is i, as published networks
+            expect; "data": 1 - t, the way from noise to data, as published flows do.
     """
 
     rates: Tensor  # (frequencies / 2,)
 
-    def __init__(self, width: int, frequencies: int = 256, clock: Clock = "entry") -> None:
+    def __init__(self, width: int, frequencies: int = 256, time_input: TimeInput = "entry") -> None:
         super().__init__()
-        self.clock = clock
+        self.time_input = time_input
         half = frequencies // 2
         rates = torch.exp(-math.log(10000.0) * torch.arange(half) / half)
         self.register_buffer("rates", rates, persistent=False)
@@ -41,7 +41,7 @@ class TimeEmbedding(nn.Module):
 
     def forward(self, t: Float[Tensor, "*rows"]) -> Float[Tensor, "*rows E"]:
         """One vector a time."""
-        seen = 1000 * t - 1 if self.clock == "entry" else 1 - t
+        seen = 1000 * t - 1 if self.time_input == "entry" else 1 - t
         angles = seen[..., None] * self.rates
         return self.mlp(torch.cat([angles.cos(), angles.sin()], -1).to(self.rates.dtype))
 

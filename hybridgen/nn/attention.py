@@ -82,7 +82,7 @@ class Attention(nn.Module):
             q = F.normalize(q, dim=-1) * self.log_scale.clamp(max=_STEEPEST).exp().to(q.dtype)
             k, scale = F.normalize(k, dim=-1), 1.0
         if rotation is not None:
-            q, k = rotation.turn(q), rotation.turn(k)
+            q, k = rotation.rotate(q), rotation.rotate(k)
         if cache is not None:
             k, v = cache.append(k, v)
         left_out = self.dropout if self.training else 0.0

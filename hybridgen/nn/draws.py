@@ -8,7 +8,7 @@ import hashlib
 import torch
 from torch import Generator, Tensor
 
-from hybridgen.system.distributed import gathered
+from hybridgen.system.distributed import all_gather
 
 
 def keyed(*key: object) -> Generator:
@@ -43,7 +43,7 @@ class Draws:
 
     def everyone(self, x: Tensor) -> Tensor:
         """The rows of all ranks, for statistics of the global batch; no gradient passes."""
-        return x if self.world == 1 else gathered(x)
+        return x if self.world == 1 else all_gather(x)
 
     def common(self, *shape: int) -> Tensor:
         """Uniform numbers in [0, 1) that every rank sees alike, float32 on the CPU."""

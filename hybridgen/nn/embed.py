@@ -16,7 +16,7 @@ def grid_coordinates(grid: Grid) -> Float[Tensor, "N A"]:
 
 
 def sincos(coordinates: Float[Tensor, "N A"], width: int, finest: float = 64.0) -> Float[Tensor, "N D"]:
-    """Sines and cosines of each coordinate at frequencies from 1/2 to `finest` turns; the rest of `width` is zero."""
+    """Sines and cosines of each coordinate at frequencies from 1/2 to `finest` steps; the rest of `width` is zero."""
     count = width // (2 * coordinates.shape[1])
     turns = torch.exp(torch.linspace(log(0.5), log(finest), count)) * 2 * torch.pi
     angles = (coordinates[..., None] * turns).flatten(1)  # (N, A * count)

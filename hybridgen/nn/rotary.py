@@ -27,7 +27,7 @@ class Rotation:
     pairing: Pairing
     axes: int
 
-    def turn(self, x: Float[Tensor, "B h n d"]) -> Float[Tensor, "B h n d"]:
+    def rotate(self, x: Float[Tensor, "B h n d"]) -> Float[Tensor, "B h n d"]:
         """x cos + partner(x) sin."""
         return (x * self.cos + _partner(x, self.pairing, self.axes) * self.sin).to(x.dtype)
 

@@ -8,11 +8,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hybridgen.nn.draws import Draws
-from hybridgen.types import Canvas, Due, Step
+from hybridgen.types import Canvas, Step, StepLayout
 
 
 @dataclass(frozen=True)
-class Turn:
+class PlannedStep:
     """One entry of a plan: `count` positions of group `group`, after `done` of them, in turn `index` of `of`."""
 
     group: int
@@ -21,10 +21,10 @@ class Turn:
     of: int
 
 
-def known_after(plan: Sequence[Turn]) -> list[float]:
-    """Share of its group that is known after each turn, where one position at least is held to be left."""
-    sizes = {turn.group: turn.done + turn.count for turn in plan}  # the last turn of a group ends it
-    return [min(turn.done + turn.count, sizes[turn.group] - 1) / sizes[turn.group] for turn in plan]
+def known_after(plan: Sequence[PlannedStep]) -> list[float]:
+    """Fraction of the group known after each step; never 1: at least one position counts as unknown."""
+    sizes = {planned.group: planned.done + planned.count for planned in plan}  # the last step of a group ends it
+    return [min(planned.done + planned.count, sizes[planned.group] - 1) / sizes[planned.group] for planned in plan]
 
 
 class Order(ABC):
@@ -33,13 +33,16 @@ class Order(ABC):
     scales: tuple[int, ...]  # the scales that are visited, coarse to fine
 
     @abstractmethod
-    def training(self, batch: int, rng: Draws) -> Due:
+    def training(self, batch: int, rng: Draws) -> StepLayout:
         """What is due in one training pass."""
 
     @abstractmethod
-    def plan(self, sets: int) -> list[Turn]:
-        """All turns of sampling, known before the loop; the last scale's groups are drawn in `sets` turns."""
+    def plan(self, sets: int) -> list[PlannedStep]:
+        """All steps of sampling, known before the loop; the last scale's groups are drawn in `sets` steps."""
 
     @abstractmethod
-    def step(self, turn: Turn, shuffle: Float[Tensor, "B n"], canvas: Canvas, by_confidence: bool) -> Step:
-        """The step of a turn; `shuffle` orders the positions of the last scale. By confidence all unknown are due."""
+    def step(self, planned: PlannedStep, shuffle: Float[Tensor, "B n"], canvas: Canvas, by_confidence: bool) -> Step:
+        """A planned step with its positions; `shuffle` orders those of the last scale.
+
+        By confidence all unknown positions are due.
+        """

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from hybridgen.nn.draws import Draws
 from hybridgen.nn.positions import take
-from hybridgen.orders.base import Order, Turn
+from hybridgen.orders.base import Order, PlannedStep
 from hybridgen.system.errors import UserError
-from hybridgen.types import Canvas, Due, Grid, Step, TokenSpec
+from hybridgen.types import Canvas, Grid, Step, StepLayout, TokenSpec
 
 
 class SetOrder(Order):
@@ -27,11 +27,12 @@ class SetOrder(Order):
         visits: all scales, or the last one alone (everything at once, when there is no patch).
         patch: sides of a patch; empty: the whole scale.
         drop: the lowest share of the last scale's positions that training leaves out; the share is drawn from a normal
-            law of mean 1 and deviation 0.25 cut to [drop, 1] (HART, arXiv:2410.10812); 0 leaves none out.
+            distribution of mean 1 and standard deviation 0.25 cut to [drop, 1] (HART, arXiv:2410.10812); 0 leaves none
+            out.
         keep_at_least: positions that are never left out.
-        due: of the last scale in training: all positions; or a share drawn from a normal law of mean 1 and deviation
-            0.25 cut to [due_at_least, 1] (MAR, arXiv:2406.11838); or cos(pi u / 2), u uniform (MaskGIT,
-            arXiv:2202.04200). The others are known to a backbone that sees both ways.
+        due: of the last scale in training: all positions; or a share drawn from a normal distribution of mean 1 and
+            standard deviation 0.25 cut to [due_at_least, 1] (MAR, arXiv:2406.11838); or cos(pi u / 2), u uniform
+            (MaskGIT, arXiv:2202.04200). The others are known to a backbone that sees both ways.
         due_at_least: the lowest share.
     """
 
@@ -58,7 +59,7 @@ class SetOrder(Order):
         if drop and due != "all":
             raise UserError("drop: leaves positions out of what is due, so all must be due; set due=all")
 
-    def training(self, batch: int, rng: Draws) -> Due:
+    def training(self, batch: int, rng: Draws) -> StepLayout:
         """Every group once; of the last scale only the positions that `drop` leaves, or those of `due`."""
         columns, sizes, scales, grids = [], [], [], []
         for s, index, grid in self.groups:
@@ -71,29 +72,29 @@ class SetOrder(Order):
             sizes.append(positions.shape[1])
             scales.append(s)
             grids.append(grid)
-        return Due(torch.cat(columns, 1), tuple(sizes), tuple(scales), tuple(grids))
+        return StepLayout(torch.cat(columns, 1), tuple(sizes), tuple(scales), tuple(grids))
 
-    def plan(self, sets: int) -> list[Turn]:
+    def plan(self, sets: int) -> list[PlannedStep]:
         """Set sizes fall as a cosine, each at least one (MaskGIT, arXiv:2202.04200)."""
-        turns = []
+        steps = []
         for g, (s, index, _) in enumerate(self.groups):
             done = 0
             for count in _set_sizes(len(index), sets if s == self.last else 1):
-                turns.append(Turn(g, done, count, min(sets, len(index)) if s == self.last else 1))
+                steps.append(PlannedStep(g, done, count, min(sets, len(index)) if s == self.last else 1))
                 done += count
-        return turns
+        return steps
 
-    def step(self, turn: Turn, shuffle: Float[Tensor, "B n"], canvas: Canvas, by_confidence: bool) -> Step:
-        """Positions of the turn; irregular sets have the grid `(n,)`."""
-        s, index, grid = self.groups[turn.group]
+    def step(self, planned: PlannedStep, shuffle: Float[Tensor, "B n"], canvas: Canvas, by_confidence: bool) -> Step:
+        """Positions of the step; irregular sets have the grid `(n,)`."""
+        s, index, grid = self.groups[planned.group]
         index = index.to(canvas.latent.device)
-        if turn.of == 1:
+        if planned.of == 1:
             return Step(s, index.expand(canvas.latent.shape[0], -1), grid)
         if by_confidence:
-            unknown = canvas.known[s][:, index].int().argsort(dim=1, stable=True)[:, : len(index) - turn.done]
-            return Step(s, index[unknown], (len(index) - turn.done,), keep=turn.count)
-        chosen = shuffle[:, index].argsort(1)[:, turn.done : turn.done + turn.count]
-        return Step(s, index[chosen], (turn.count,))
+            unknown = canvas.known[s][:, index].int().argsort(dim=1, stable=True)[:, : len(index) - planned.done]
+            return Step(s, index[unknown], (len(index) - planned.done,), keep=planned.count)
+        chosen = shuffle[:, index].argsort(1)[:, planned.done : planned.done + planned.count]
+        return Step(s, index[chosen], (planned.count,))
 
     def _kept(self, n: int, u: float) -> int:
         """How many of n positions are due, given u in [0, 1)."""
@@ -104,7 +105,7 @@ class SetOrder(Order):
 
 
 def _cut_normal(u: float, low: float) -> float:
-    """The normal law of mean 1 and deviation 0.25, cut to [low, 1], by its inverse CDF."""
+    """The normal distribution of mean 1 and deviation 0.25, cut to [low, 1], by its inverse CDF."""
     normal = torch.distributions.Normal(1.0, 0.25)
     least, most = (normal.cdf(torch.tensor(edge)) for edge in (low, 1.0))
     return normal.icdf(least + u * (most - least)).item()

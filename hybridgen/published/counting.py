@@ -25,7 +25,7 @@ class Counted:
     """
 
     parts: Mapping[str, int]
-    spared: Mapping[str, int]
+    savings: Mapping[str, int]
 
     @property
     def generator(self) -> int:
@@ -36,7 +36,7 @@ class Counted:
         """The generator's parts, and their `total`, of a code that does what these reasons say."""
         spent = Counter({part: count for part, count in self.parts.items() if part not in OTHERS})
         for reason in reasons:
-            spent[PART[reason]] += self.spared.get(reason, 0)
+            spent[PART[reason]] += self.savings.get(reason, 0)
         return {**spent, "total": sum(spent.values())}
 
 
@@ -53,12 +53,12 @@ def counted(model: str, overrides: Sequence[str] = ()) -> Counted:
     def of(**deeper: int) -> tuple[Counter[str], Counter[str]]:
         blocks = [f"{path}={deeper.get(path, 1)}" for path in depths]
         found = sampling_cost(compose(name, [*overrides, *blocks]))
-        return Counter(found.macs), Counter(found.spared)
+        return Counter(found.macs), Counter(found.savings)
 
-    parts, spared = one = of()
-    parts, spared = Counter(parts), Counter(spared)
+    parts, savings = one = of()
+    parts, savings = Counter(parts), Counter(savings)
     for path, depth in depths.items():
-        for sums, first, second in zip((parts, spared), one, of(**{path: 2}), strict=True):
+        for sums, first, second in zip((parts, savings), one, of(**{path: 2}), strict=True):
             for key in second:
                 sums[key] += (depth - 1) * (second[key] - first[key])
-    return Counted(dict(parts), dict(spared))
+    return Counted(dict(parts), dict(savings))

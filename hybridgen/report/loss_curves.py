@@ -11,7 +11,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from hybridgen.report.svg_theme import LINES, RAMP, bare, page_svg
+from hybridgen.report.svg_theme import LINES, RAMP, page_svg, strip_frame
 
 SPLITS = ("train", "held_out")
 BY_SCALE = " by scale"
@@ -69,7 +69,7 @@ def _draw(axes: Axes, curves: Mapping[str, Curve], inks: list[str]) -> None:
     everything = [value for curve in curves.values() for _, value in curve]
     if min(everything) > 0 and max(everything) / statistics.median(everything) > WIDE_RANGE:
         axes.set_yscale("log")
-    bare(axes)
+    strip_frame(axes)
     axes.set_xlabel("step")
     if len(curves) > 4:
         axes.legend(fontsize=7.5, loc="center left", bbox_to_anchor=(1, 0.5))

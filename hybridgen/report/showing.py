@@ -10,7 +10,7 @@ from hybridgen.generate.trained import Trained
 from hybridgen.media.image import to_bytes
 from hybridgen.media.image_grid import picture_grid
 from hybridgen.media.provenance import model_hash, save_picture
-from hybridgen.model import Drawn
+from hybridgen.model import StepRecord
 from hybridgen.report.progression import Strip
 
 SHOWN = 5  # pictures of each class in a sample grid
@@ -34,9 +34,9 @@ def save_grid(trained: Trained, path: Path, seed: int = 0, **settings: Any) -> N
 
 
 def painting_strip(trained: Trained, count: int = 6, seed: int = 0) -> Strip:
-    """The same seeds, the canvas after each turn of the codes, then with the residual."""
+    """The same seeds, the canvas after each step of the codes, then with the residual."""
     labels = [i % max(1, len(trained.data.classes)) for i in range(count)]
-    sampler, record = trained.sampler, list[Drawn]()
+    sampler, record = trained.sampler, list[StepRecord]()
     condition = trained.model.conditioner({"label": torch.tensor(labels)}, None)
     seeds = list(range(seed, seed + count))
     with torch.no_grad():
@@ -49,5 +49,5 @@ def painting_strip(trained: Trained, count: int = 6, seed: int = 0) -> Strip:
         frames, titles = [*frames, full], [*titles, "with the residual"]
     pixels = to_bytes(torch.stack(frames, 1)).cpu().numpy()
     names = [trained.data.classes[i] for i in labels] if trained.data.classes else []
-    caption = "Each row is one seed: the canvas after each turn, in the order of painting."
+    caption = "Each row is one seed: the canvas after each step, in the order of painting."
     return Strip("How a picture is painted", np.ascontiguousarray(pixels), titles, names, caption)

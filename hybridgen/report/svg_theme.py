@@ -19,7 +19,7 @@ from hybridgen.system.files import atomic_path
 LIGHT = ("#0b6a79", "#c4572c", "#6a4fa3", "#8a7a12", "#2f7d3b", "#b03a6f", "#3b66b8", "#7a5a44")  # as page.css has them
 LINES = tuple(f"#0000{i:02x}" for i in range(1, len(LIGHT) + 1))  # stand-ins for --line-1 ...
 RAMP = tuple(f"#0001{i:02x}" for i in range(0, 101, 5))  # the same for a place, in per cent, between two of them
-NOT_SAID = ("Date", "Creator", "Format", "Type")  # what matplotlib would write into a block of its own
+OMITTED_METADATA = ("Date", "Creator", "Format", "Type")  # what matplotlib would write into a block of its own
 INK, RULE, PAPER = "#00000a", "#00000b", "#00000c"
 
 Drawing = Callable[[Figure], None]
@@ -29,7 +29,7 @@ def page_svg(draw: Drawing, size: tuple[float, float]) -> str:
     """An SVG element in `currentColor` and the page's --paper, --rule, --line-1 ... --line-8; `size` in inches."""
     with matplotlib.rc_context(_settings(INK, RULE, PAPER, LINES)):
         text = io.StringIO()
-        _drawn(draw, size).savefig(text, format="svg", transparent=True, metadata=dict.fromkeys(NOT_SAID))
+        _drawn(draw, size).savefig(text, format="svg", transparent=True, metadata=dict.fromkeys(OMITTED_METADATA))
     svg = text.getvalue()
     svg = '<svg role="img" ' + svg[svg.index("<svg ") + 5 :]
     for ink, name in ((INK, "currentColor"), (RULE, "var(--rule)"), (PAPER, "var(--paper)")):
@@ -47,7 +47,7 @@ def save_png(draw: Drawing, size: tuple[float, float], path: Path) -> None:
         _drawn(draw, size).savefig(temporary, dpi=150, metadata={"Software": None})
 
 
-def bare(axes: Axes) -> None:
+def strip_frame(axes: Axes) -> None:
     """A grid and no frame: the look of all drawings."""
     axes.grid(linewidth=0.7)
     axes.set_axisbelow(True)

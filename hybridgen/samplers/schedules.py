@@ -14,7 +14,7 @@ Number = TypeVar("Number", int, float)
 
 
 @dataclass(frozen=True)
-class Settled:
+class StepSettings:
     """A sampler's settings for one step: numbers only."""
 
     guidance: float
@@ -30,10 +30,10 @@ class Settled:
     mix_tells: Literal["mixture", "code"]
 
 
-def settle(sampler: Sampler, j: int, steps: int, known: float = 1.0) -> Settled:
+def settings_at(sampler: Sampler, j: int, steps: int, known: float = 1.0) -> StepSettings:
     """The settings of step j of `steps`, after which a share `known` of its scale's positions is known."""
     head = sampler.guidance if sampler.head_guidance is None else sampler.head_guidance
-    return Settled(
+    return StepSettings(
         guidance=guidance_at(sampler.guidance, j, steps, sampler.ramp, known),
         head_guidance=guidance_at(head, j, steps, sampler.ramp, known),
         temperature=at(sampler.temperature, j),

@@ -13,7 +13,7 @@ from hybridgen.runs.run import STUDIES, Run
 from hybridgen.sweeps.queue.launch import Workers, supervise
 from hybridgen.sweeps.queue.space import Params
 from hybridgen.sweeps.queue.storage import JOURNAL
-from hybridgen.sweeps.queue.study import TICKET, Plan, Study
+from hybridgen.sweeps.queue.study import TASK, Plan, Study
 from hybridgen.sweeps.queue.view import Standing, standing
 from hybridgen.sweeps.queue.work import work
 from hybridgen.sweeps.request.block import Experiment
@@ -24,7 +24,7 @@ from hybridgen.sweeps.trial.runner import ROOT_OF_STUDY, Runner
 from hybridgen.system.errors import UserError
 from hybridgen.tracking.process import Mirror, start_mirror
 from hybridgen.workflows.dry_run import minutes
-from hybridgen.workflows.preflight import look_for, with_init
+from hybridgen.workflows.preflight import check_ready, with_init
 
 Say = Callable[[str], None]
 Launch = Callable[[Sequence[str], int, Path], Workers]
@@ -78,15 +78,15 @@ class Session:
 
     def outlook(self) -> Outlook:
         """What is still to be done; nothing is written."""
-        look_for(with_init(self.composed))
+        check_ready(with_init(self.composed))
         done: set[int] = set()
         if self.exists():
-            done = {t.user_attrs[TICKET] for t in self.study().counted() if t.state.name not in OPEN}
+            done = {t.user_attrs[TASK] for t in self.study().counted() if t.state.name not in OPEN}
         total = self.trials or len(done) + 1
-        tickets = self.plan.tickets
+        tasks = self.plan.tasks
         todo: list[Params] | None = None
-        if tickets is not None:
-            todo = [tickets[ticket] for ticket in range(total) if ticket not in done]
+        if tasks is not None:
+            todo = [tasks[task] for task in range(total) if task not in done]
         return Foresight(self.experiment, self.root).look(self.plan.space, todo, max(0, total - len(done)))
 
     def seconds(self, outlook: Outlook) -> float:
@@ -116,7 +116,7 @@ class Session:
         Raises:
             UserError: the workers died before the work was done.
         """
-        look_for(with_init(self.composed))
+        check_ready(with_init(self.composed))
         study = self.study()
         run = Run.at(self.folder, self.composed.config, self.composed.delta, **self.facts())
         run.resume()

@@ -27,7 +27,7 @@ def is_first() -> bool:
     return rank() == 0
 
 
-def told(make: Callable[[], Any]) -> Any:
+def broadcast(make: Callable[[], Any]) -> Any:
     """What the first process makes, on every process; anything that JSON can say."""
     if world() == 1:
         return make()
@@ -39,7 +39,7 @@ def told(make: Callable[[], Any]) -> Any:
     return json.loads(bytes(told.tolist()))
 
 
-def gathered(x: Tensor) -> Tensor:
+def all_gather(x: Tensor) -> Tensor:
     """The rows of all processes, in their order; each has equally many. No gradient passes."""
     if world() == 1:
         return x
@@ -48,7 +48,7 @@ def gathered(x: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-def means(values: Mapping[str, Tensor]) -> dict[str, float]:
+def all_mean(values: Mapping[str, Tensor]) -> dict[str, float]:
     """Each number, averaged over all processes."""
     if world() == 1:
         return {name: value.item() for name, value in values.items()}
@@ -57,7 +57,7 @@ def means(values: Mapping[str, Tensor]) -> dict[str, float]:
     return dict(zip(values, (sums / world()).tolist(), strict=True))
 
 
-def any_of(wish: bool) -> bool:
+def any_rank(wish: bool) -> bool:
     """Whether any process wishes it."""
     if world() == 1:
         return wish
@@ -66,12 +66,12 @@ def any_of(wish: bool) -> bool:
     return bool(votes.item())
 
 
-def wait() -> None:
+def barrier() -> None:
     """Until all have come here."""
-    any_of(False)
+    any_rank(False)
 
 
-def shared_out(count: int, batch: int, make: Callable[[slice], Tensor], shape: tuple[int, ...]) -> Tensor:
+def map_over_ranks(count: int, batch: int, make: Callable[[slice], Tensor], shape: tuple[int, ...]) -> Tensor:
     """Rows 0 ... `count` of what `make` makes, on every process; whole batches are dealt out in turn.
 
     A batch is the same wherever it is made, so its numbers do not depend on how many processes there are.

@@ -17,7 +17,9 @@ class Tokenizer(nn.Module, ABC):
 
     spec: TokenSpec
     fixed_units: bool = False  # latents keep a given scale instead: `measure` changes nothing
-    lossless: bool = True  # painting what is owed at the finest scale gives the latent back: a residual may be trained
+    supports_residual: bool = (
+        True  # painting what is owed at the finest scale gives the latent back: a residual may be trained
+    )
 
     @abstractmethod
     def encode(self, x: Float[Tensor, "B X *size"]) -> Tokens:

@@ -104,7 +104,11 @@ class PyramidTokenizer(Tokenizer):
         self.spec = TokenSpec(grid, channels, _scales(scales, grid), vocab)
         self.phases, self.lead, self.tail = phases, lead, tail
         self.quantizer_weight, self.l1, self.latent_weight = quantizer_weight, l1, latent_weight
-        self.normalise, self.fixed_units, self.lossless = normalise, latent_scale is not None, phi_last != "always"
+        self.normalise, self.fixed_units, self.supports_residual = (
+            normalise,
+            latent_scale is not None,
+            phi_last != "always",
+        )
         self.encoder = net.encoder(data.channels, dims, channels)
         self.decoder = net.decoder(data.channels, dims, channels)
         averages = codebook == "averages"

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from hybridgen.runs.run import Run
-from hybridgen.system import distributed as ranks
+from hybridgen.system import distributed
 from hybridgen.system.errors import UserError
 from hybridgen.system.files import atomic_path
 from hybridgen.training.ema import Ema
-from hybridgen.training.interrupt import Wish
+from hybridgen.training.interrupt import StopRequest
 from hybridgen.training.progress import StageProgress
 from hybridgen.training.settings import Training
 
@@ -71,29 +71,29 @@ class Saving(Stepwise):
     Args:
         run: whose checkpoint it is.
         every: steps between two.
-        wish: whether to stop; training then ends after the step, and the checkpoint holds it.
+        request: whether to stop; training then ends after the step, and the checkpoint holds it.
     """
 
-    def __init__(self, run: Run, every: int, wish: Wish) -> None:
+    def __init__(self, run: Run, every: int, request: StopRequest) -> None:
         super().__init__()
-        self.run, self.every, self.wish = run, every, wish
+        self.run, self.every, self.request = run, every, request
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Lightning has its handlers by now; ours come last."""
         super().on_train_start(trainer, pl_module)
-        self.wish.listen()
+        self.request.listen()
 
     def after(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Saves every so many steps."""
-        stop = ranks.any_of(self.wish.stop)
+        stop = distributed.any_rank(self.request.stop)
         if trainer.global_step % self.every == 0 or stop:
-            if ranks.is_first():
+            if distributed.is_first():
                 with atomic_path(self.run.checkpoint) as temporary:
                     trainer.save_checkpoint(temporary)
             else:  # has its part in gathering what is saved; nothing is written here
                 trainer.save_checkpoint(self.run.checkpoint)
         if stop:  # never set to False: a signal that came while we saved stands until the next step
-            self.wish.stop = trainer.should_stop = True
+            self.request.stop = trainer.should_stop = True
 
 
 class Watching(Stepwise):
@@ -122,7 +122,7 @@ class Watching(Stepwise):
         step, settings = trainer.global_step, self.settings
         due = step % settings.log_every == 0 or step == settings.steps
         if due or step % settings.save_every == 0:  # what is saved is to be gone on with
-            losses = ranks.means(vars(module)["losses"])
+            losses = distributed.all_mean(vars(module)["losses"])
             if due:
                 rate = trainer.optimizers[0].param_groups[0]["lr"]
                 self.run.log(step, {f"train/{k}": v for k, v in losses.items()} | {"train/lr": rate}, self.stage)
@@ -130,11 +130,11 @@ class Watching(Stepwise):
         note = ""
         if step % settings.check_every == 0 or step == settings.steps:
             with self._looking():
-                figures, note = self.check() if ranks.is_first() else ({}, "")
+                figures, note = self.check() if distributed.is_first() else ({}, "")
             self.run.log(step, figures, self.stage)
         if self.draw is not None and settings.sample_every and step % settings.sample_every == 0:
             with self._looking():
-                if ranks.is_first():
+                if distributed.is_first():
                     self.draw(step)
         self.progress.advance(step, note)
 

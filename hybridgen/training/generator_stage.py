@@ -13,7 +13,7 @@ from hybridgen.model import HybridModel
 from hybridgen.nn.draws import keyed
 from hybridgen.runs.run import Run
 from hybridgen.runs.weights import describe, read_weights, save
-from hybridgen.system import distributed as ranks
+from hybridgen.system import distributed
 from hybridgen.tokenizers.base import Tokenizer
 from hybridgen.training.batches import Source
 from hybridgen.training.cache import encode_all
@@ -59,9 +59,9 @@ def train_generator(
     stage = Stage("generator", title, run, settings, machine, config["seed"], check, sketch, into_parts)
     fit(stage, module, train, extra)
     model.cpu().eval()
-    if ranks.is_first():
+    if distributed.is_first():
         save(run.model, model, describe("generator", config, data.spec, weights="ema", steps=settings.steps))
-    ranks.wait()
+    distributed.barrier()
     return model.to(machine.device)
 
 

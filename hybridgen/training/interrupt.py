@@ -10,7 +10,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 CLUSTERS = (signal.SIGTERM, signal.SIGUSR2)  # what a cluster sends to end a job, and some time before that
 
 
-class Wish:
+class StopRequest:
     """Whether somebody wants this to stop."""
 
     def __init__(self) -> None:
@@ -28,12 +28,12 @@ class Wish:
 
 
 @contextmanager
-def watched() -> Iterator[Wish]:
+def watched() -> Iterator[StopRequest]:
     """Inside this block SIGINT and SIGTERM set `stop` once; a second one raises KeyboardInterrupt."""
-    before, wish = {number: signal.getsignal(number) for number in SIGNALS}, Wish()
-    wish.listen()
+    before, request = {number: signal.getsignal(number) for number in SIGNALS}, StopRequest()
+    request.listen()
     try:
-        yield wish
+        yield request
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -20,7 +20,7 @@ from typing import IO
 import torch
 from torch import distributed
 
-from hybridgen.system import distributed as ranks
+from hybridgen.system.distributed import barrier
 from hybridgen.system.errors import UserError
 from hybridgen.training.compute import Compute
 
@@ -58,7 +58,7 @@ def together(compute: Compute, device: torch.device, words: Sequence[str]) -> It
     try:
         _connect(compute, device)
         yield
-        ranks.wait()
+        barrier()
     except BaseException as error:
         others.stop()
         others.explain(error)

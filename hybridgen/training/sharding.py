@@ -1,6 +1,6 @@
 """A generator whose weights, gradients and optimiser are split over processes (FSDP2), and back again.
 
-Source: torch.distributed.fsdp.fully_shard. Each block of a list of blocks is gathered when its turn comes, the rest of
+Source: torch.distributed.fsdp.fully_shard. Each block of a list of blocks is gathered when its step comes, the rest of
 the model when `loss` is called; the frozen tokenizer stays whole everywhere.
 """
 

@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 
 from hybridgen.runs.run import Run
-from hybridgen.system import distributed as ranks
+from hybridgen.system import distributed
 from hybridgen.system.errors import UserError
 from hybridgen.training.batches import Batches, Source
 from hybridgen.training.callbacks import Averaging, Saving, Watching, check_finite
@@ -54,21 +54,21 @@ def fit(stage: Stage, module: pl.LightningModule, source: Source, extra: Sequenc
     ema = Ema(trained, settings.ema, None if trained is module else module)
     done = _steps_in(ckpt) if ckpt.exists() else 0
     stage.run.rewind(stage.name, done)
-    progress = StageProgress(stage.title, settings.steps, done, quiet=not ranks.is_first())
+    progress = StageProgress(stage.title, settings.steps, done, quiet=not distributed.is_first())
     watching = Watching(stage.run, stage.name, settings, ema, stage.check, stage.draw, progress)
-    with warnings.catch_warnings(), watched() as wish:
+    with warnings.catch_warnings(), watched() as request:
         _quiet()
         # saving comes after watching: a checkpoint of a step holds the promise that the step's line is written
-        trainer = _trainer(stage, [Averaging(ema), watching, Saving(stage.run, settings.save_every, wish), *extra])
+        trainer = _trainer(stage, [Averaging(ema), watching, Saving(stage.run, settings.save_every, request), *extra])
         start, part = done * settings.accumulate, settings.batch // settings.accumulate
-        batches = Batches(source, part, stage.seed, start, rank=ranks.rank(), world=ranks.world())
+        batches = Batches(source, part, stage.seed, start, rank=distributed.rank(), world=distributed.world())
         try:
             trainer.fit(trained, train_dataloaders=batches, ckpt_path=str(ckpt) if done else None, weights_only=True)
         except SystemExit:  # what Lightning makes of a second Ctrl-C
             raise KeyboardInterrupt from None
         finally:
             progress.close()
-    if wish.stop:
+    if request.stop:
         raise KeyboardInterrupt
     ema.copy_to_shown()
     check_finite(stage.name, settings.steps, *module.parameters())
@@ -98,9 +98,10 @@ def _trainer(stage: Stage, callbacks: list[pl.Callback]) -> pl.Trainer:
 def _spread(stage: Stage) -> dict[str, Any]:
     """How Lightning shares the work out; the processes are there and connected already (launch.py)."""
     compute = stage.machine.compute
-    if compute.world != ranks.world():  # Lightning would start the others now, too late, by this process's command
+    there = distributed.world()
+    if compute.world != there:  # Lightning would start the others now, too late, by this process's command
         raise UserError(
-            f"compute: {compute.world} processes are asked for, and {ranks.world()} is here; `hybridgen train` and"
+            f"compute: {compute.world} processes are asked for, and {there} is here; `hybridgen train` and"
             " `resume` start them, other commands train in one: set compute.devices=1"
         )
     if compute.world == 1:

@@ -16,7 +16,7 @@ from hybridgen.media.image import to_unit
 from hybridgen.nn.draws import keyed
 from hybridgen.runs.run import TOKENIZERS, Run
 from hybridgen.runs.weights import describe, read_weights, save
-from hybridgen.system import distributed as ranks
+from hybridgen.system import distributed
 from hybridgen.system.files import lock
 from hybridgen.tokenizers.base import Tokenizer
 from hybridgen.training.batches import Source
@@ -60,9 +60,9 @@ def obtain_tokenizer(
     torch.manual_seed(keyed(composed.config["seed"], "tokenizer weights").initial_seed())
     tokenizer = assemble_model(composed, data.spec).tokenizer
     folder = root / TOKENIZERS / folder_name(key)
-    with lock(folder / ".lock", waiting=say) if ranks.is_first() else nullcontext():
-        missing = ranks.told(lambda: not Run.at(folder, key, {}).model.exists())
-        run = Run(folder, writes=ranks.is_first())
+    with lock(folder / ".lock", waiting=say) if distributed.is_first() else nullcontext():
+        missing = distributed.broadcast(lambda: not Run.at(folder, key, {}).model.exists())
+        run = Run(folder, writes=distributed.is_first())
         if missing:
             _train(tokenizer, run, composed, data, machine)
             run.finish()
@@ -83,9 +83,9 @@ def _train(tokenizer: Tokenizer, run: Run, composed: Composed, data: Data, machi
         fit(stage, module, Source({"x": pictures}))
     tokenizer.cpu().eval()
     tokenizer.measure(to_unit(pictures[:MEASURED_ON]))
-    if ranks.is_first():
+    if distributed.is_first():
         save(run.model, tokenizer, describe("tokenizer", composed.config, data.spec))
-    ranks.wait()
+    distributed.barrier()
 
 
 def _look(tokenizer: Tokenizer, x: torch.Tensor) -> Callable[[], tuple[dict[str, float], str]]:

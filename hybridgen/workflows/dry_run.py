@@ -14,7 +14,7 @@ from hybridgen.assemble import assemble_data, assemble_model, assemble_sampler, 
 from hybridgen.config.compose import Composed
 from hybridgen.config.paths import shown
 from hybridgen.evaluation.cost import parameters
-from hybridgen.model import Drawn, HybridModel
+from hybridgen.model import HybridModel, StepRecord
 from hybridgen.nn.draws import Draws, keyed
 from hybridgen.runs.weights import read_about
 from hybridgen.system.errors import UserError
@@ -28,7 +28,7 @@ _PER_PARAMETER = 20  # bytes of a trained parameter: weight, gradient, two momen
 
 
 @dataclass
-class Rehearsal:
+class DryRun:
     """What was found. Seconds and bytes are estimates for this machine."""
 
     parameters: dict[str, int]
@@ -39,7 +39,7 @@ class Rehearsal:
     warnings: list[str] = field(default_factory=list)
 
 
-def rehearse(composed: Composed) -> Rehearsal:
+def dry_run(composed: Composed) -> DryRun:
     """Builds the experiment and takes a few steps of each stage on noise; nothing is kept or written.
 
     Raises:
@@ -56,7 +56,7 @@ def rehearse(composed: Composed) -> Rehearsal:
         raise UserError(f"{line}: raised {type(error).__name__}: {error}") from error
 
 
-def _rehearsed(composed: Composed) -> Rehearsal:
+def _rehearsed(composed: Composed) -> DryRun:
     compute = assemble_settings(composed, "compute")
     machine = choose(composed.config["device"], composed.config["precision"], compute)
     spec = assemble_data(composed).spec
@@ -72,7 +72,7 @@ def _rehearsed(composed: Composed) -> Rehearsal:
             seconds[name], bytes_ = _try_stage(model, name, settings, spec, machine)
             memory = max(memory, bytes_)
     warnings = begun + _warnings(model, composed)
-    return Rehearsal(parameters(model), _shapes(model, composed, spec), seconds, memory, str(machine), warnings)
+    return DryRun(parameters(model), _shapes(model, composed, spec), seconds, memory, str(machine), warnings)
 
 
 def seconds_per_step(composed: Composed) -> float:
@@ -85,9 +85,9 @@ def seconds_per_step(composed: Composed) -> float:
     return _try_stage(model, "generator", settings, spec, machine)[0] / settings.steps
 
 
-def look_ahead(composed: Composed) -> str:
+def summary(composed: Composed) -> str:
     """The lines that `train` says before it starts."""
-    found = rehearse(composed)
+    found = dry_run(composed)
     head = found.parameters.get("residual_head", 0)
     parts = f"{found.parameters['total'] / 1e6:.2f} M parameters" + (
         f" ({head / 1e6:.2f} M in the head)" if head else ""
@@ -145,7 +145,7 @@ def _try_stage(
 
 def _shapes(model: HybridModel, composed: Composed, spec: DataSpec) -> list[tuple[str, str]]:
     """What flows through every part, for a batch of 2."""
-    x, record = _noise(2, spec).to(next(model.parameters()).device), list[Drawn]()
+    x, record = _noise(2, spec).to(next(model.parameters()).device), list[StepRecord]()
     with torch.no_grad():
         tokens: Tokens = model.tokenizer.encode(x)
         condition = model.conditioner(model.conditioner.blank(2), None)
@@ -155,9 +155,9 @@ def _shapes(model: HybridModel, composed: Composed, spec: DataSpec) -> list[tupl
     shapes += [
         (f"codes, scale {s}", f"{_shape(c)} of {model.tokenizer.spec.vocab}") for s, c in enumerate(tokens.codes)
     ]
-    for turn, seen in enumerate(record):
+    for step, seen in enumerate(record):
         grid = "x".join(map(str, model.tokenizer.spec.scales[seen.step.scale]))
-        shapes.append((f"hidden, turn {turn} (scale {grid})", _shape(seen.hidden)))
+        shapes.append((f"hidden, step {step} (scale {grid})", _shape(seen.hidden)))
     return [*shapes, ("picture", _shape(drawn))]
 
 

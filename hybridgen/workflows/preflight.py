@@ -7,7 +7,7 @@ from pathlib import Path
 from hybridgen.assemble import assemble_data, assemble_settings
 from hybridgen.config.compose import Composed
 from hybridgen.data.base import Data
-from hybridgen.evaluation.evaluate import check_ready
+from hybridgen.evaluation.evaluate import check_metrics
 from hybridgen.evaluation.settings import Metrics
 from hybridgen.system.errors import UserError, UserErrors
 from hybridgen.training.compute import Compute
@@ -16,7 +16,7 @@ from hybridgen.training.start import find_init
 from hybridgen.types import DataSpec
 
 
-def look_for(composed: Composed, trained_on: DataSpec | None = None) -> None:
+def check_ready(composed: Composed, trained_on: DataSpec | None = None) -> None:
     """Looks for everything; reads the data.
 
     Args:
@@ -33,7 +33,7 @@ def look_for(composed: Composed, trained_on: DataSpec | None = None) -> None:
         lambda: _runs_folder(Path(composed.config["runs"])),
         lambda: _all_splits(data),
         lambda: _same_kind(data.spec, trained_on or data.spec),
-        lambda: check_ready(data, settings, composed.registry),
+        lambda: check_metrics(data, settings, composed.registry),
         lambda: _networks(settings),
         lambda: None if trained_on else _equal_shares(composed, compute),
     ]

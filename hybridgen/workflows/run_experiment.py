@@ -12,14 +12,14 @@ from hybridgen.assemble import assemble_data, assemble_sampler, assemble_setting
 from hybridgen.config.compose import Composed
 from hybridgen.data.base import Data
 from hybridgen.evaluation.protocol import Figure, figure, sentence
-from hybridgen.evaluation.whole import judge_model
+from hybridgen.evaluation.whole import evaluate_model
 from hybridgen.generate.trained import Trained
 from hybridgen.model import HybridModel
 from hybridgen.report.html import write_report
 from hybridgen.report.showing import painting_strip, save_grid
 from hybridgen.runs.run import Run
 from hybridgen.runs.weights import read_about
-from hybridgen.system import distributed as ranks
+from hybridgen.system import distributed
 from hybridgen.system.files import write_atomic
 from hybridgen.tracking.process import Mirror, start_mirror
 from hybridgen.training.generator_stage import train_generator
@@ -40,7 +40,7 @@ class Outcome:
     mirror: Mirror  # may still be sending
 
 
-def conduct(composed: Composed, run: Run, say: Say) -> Outcome:
+def run_experiment(composed: Composed, run: Run, say: Say) -> Outcome:
     """Trains (or goes on training) and judges; safe to kill at any moment and to call again on the same run.
 
     All processes of a run call it, connected; the first one alone writes, and the others have no figures to show.
@@ -56,7 +56,7 @@ def conduct(composed: Composed, run: Run, say: Say) -> Outcome:
         model = train_generator(composed, tokenizer, data, machine, run, _sketcher(composed, data, run))
         trained = as_trained(composed, model, data, run)
         settings = assemble_settings(composed, "metrics")
-        figures = judge_model(trained, data, settings, registry=composed.registry, advance=_told(say))
+        figures = evaluate_model(trained, data, settings, registry=composed.registry, advance=_told(say))
         if not run.writes:
             return Outcome(run, {}, run.samples, run.report, mirror)
         figures["seconds_total"] = _total(time.monotonic() - began, figures)
@@ -81,8 +81,8 @@ def _ended(run: Run) -> Iterator[None]:
 def _total(seconds: float, figures: dict[str, Figure]) -> Figure:
     """Wall time of this command from its first step to its last figure, installing and importing not counted."""
     like = dict(figures["seconds_per_picture"].protocol)
-    if ranks.world() > 1:
-        like["processes"] = ranks.world()
+    if distributed.world() > 1:
+        like["processes"] = distributed.world()
     return figure(seconds, {**like, "metric": "seconds from data to figures", "warm_up": 0, "repeats": 1})
 
 

@@ -125,7 +125,7 @@ def test_a_mosaic_whose_labels_do_not_fit(tmp_path):
     from io import BytesIO
 
     stream = BytesIO()
-    Image.new("RGB", (8, 8)).save(stream, "WEBP", lossless=True)
+    Image.new("RGB", (8, 8)).save(stream, "WEBP", supports_residual=True)
     arrays = {"train_webp": np.frombuffer(stream.getvalue(), np.uint8), "train_labels": np.zeros(99, np.uint8)}
     np.savez(tmp_path / "odd.npz", classes=np.array(["a"]), tile=4, train_cols=2, **arrays)
     with pytest.raises(UserError, match="99 labels do not fit a mosaic"):

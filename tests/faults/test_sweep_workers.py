@@ -10,7 +10,7 @@ from dummy_study import dummy, notes, states, worker
 from postgres import Server
 
 from hybridgen.sweeps.queue.launch import Workers, supervise
-from hybridgen.sweeps.queue.study import TICKET
+from hybridgen.sweeps.queue.study import TASK
 
 pytestmark = pytest.mark.slow
 FOREVER = "if number == {}: note(folder, number, 'stuck'); time.sleep(600)"
@@ -35,10 +35,10 @@ def finished(*processes):
 
 
 def whole(study, folder, total):
-    """Each ticket is complete, its trial begun and done by one process alone."""
+    """Each task is complete, its trial begun and done by one process alone."""
     assert states(study) == {"COMPLETE": total}
     counted = study.counted()
-    assert [t.user_attrs[TICKET] for t in counted] == list(range(total))
+    assert [t.user_attrs[TASK] for t in counted] == list(range(total))
     assert sorted(notes(folder, "done")) == sorted(t.number for t in counted), "counted once, done once"
     begun = notes(folder, "begun")
     assert len(begun) == len(set(begun)), "no trial number was run twice"
@@ -66,7 +66,7 @@ def test_kill_9_in_mid_trial_on_a_journal(tmp_path):
     whole(study, tmp_path, 4)
     assert len(study.trials()) == 5, "the lost trial and its second one"
     lost = next(t for t in study.trials() if t.number == 1)
-    assert next(t for t in study.counted() if t.user_attrs[TICKET] == lost.user_attrs[TICKET]).params == lost.params
+    assert next(t for t in study.counted() if t.user_attrs[TASK] == lost.user_attrs[TASK]).params == lost.params
 
 
 class Dummies(Workers):
@@ -81,7 +81,7 @@ class Dummies(Workers):
 
 
 def test_the_command_replaces_a_worker_that_was_killed(tmp_path):
-    """It says so, starts another, and all tickets are done."""
+    """It says so, starts another, and all tasks are done."""
     study, said = dummy(tmp_path), []
     crew = Dummies([], 1, tmp_path)
     crew.act = "if number == 2: os.kill(os.getpid(), 9)"

@@ -7,7 +7,7 @@ from hybridgen.cli.laws import LAWFUL
 from hybridgen.config.registry import Registry
 from hybridgen.config.signature import read
 from hybridgen.config.yaml_text import Place
-from hybridgen.laws.cards import LAWS, checkpoint_gives_the_model_back, judge, options_are_the_signatures
+from hybridgen.laws.cards import LAWS, checkpoint_gives_the_model_back, options_are_the_signatures, run_laws
 from hybridgen.laws.toy import data
 from tests.laws.tiny import SLOW, TINY, build, cards, composed_model
 
@@ -56,7 +56,7 @@ HEADS = [
 @pytest.mark.parametrize(("slot", "card", "options"), HEADS, ids=lambda value: str(value)[:14])
 def test_heads_and_solvers_keep_their_laws(slot, card, options):
     dims = REGISTRY.card(slot, card, Place("test")).dims
-    verdicts = list(judge(slot, lambda offered: build(slot, card, options, offered), dims))
+    verdicts = list(run_laws(slot, lambda offered: build(slot, card, options, offered), dims))
     assert len(verdicts) == len(LAWS[slot])
     assert [v for v in verdicts if v.failures] == []
 

@@ -32,7 +32,7 @@ RESIDUAL = {
     "diffusion x0": (DiffusionHead, {**TOKEN, "prediction": "x0", "schedule": "linear", "learned_variance": False}),
     "diffusion bins": (DiffusionHead, {**TOKEN, "likelihood": "bins"}),
     "grid flow": (GridFlowHead, GRID),
-    "grid flow patches": (GridFlowHead, {**GRID, "patch": 2, "places": "kept", "unread": True, "clock": "data"}),
+    "grid flow patches": (GridFlowHead, {**GRID, "patch": 2, "places": "kept", "unread": True, "time_input": "data"}),
     "grid flow circle": (GridFlowHead, {**GRID, "curve": "circle", "guided_channels": 2}),
     "grid flow vp": (GridFlowHead, {**GRID, **EPS, "curve": "vp", "span": (1e-3, 1.0)}),
     "grid diffusion patches": (GridDiffusionHead, {**GRID, "patch": 2, "guided_channels": 2, "mlp_ratio": 2.0}),
@@ -66,13 +66,16 @@ def test_residual_laws_in_any_dimension(kind, grid):
 @pytest.mark.parametrize("kind", [GridFlowHead, GridDiffusionHead])
 def test_residual_law_of_a_plain_condition(kind, law):
     torch.manual_seed(0)
-    law(kind(tokens(), 16, **GRID, told="plain", places="kept"), tokens(), 16)
+    law(kind(tokens(), 16, **GRID, condition_input="plain", places="kept"), tokens(), 16)
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: GridFlowHead(tokens(), WIDTH, **GRID, told="plain"), "width 8 are no condition of width 16"),
+        (
+            lambda: GridFlowHead(tokens(), WIDTH, **GRID, condition_input="plain"),
+            "width 8 are no condition of width 16",
+        ),
         (lambda: GridFlowHead(tokens(), WIDTH, **GRID, patch=4, places="kept"), "does not tile the grid"),
         (
             lambda: GridFlowHead(tokens(), WIDTH, **GRID, places="kept").net(

@@ -20,7 +20,7 @@ from hybridgen.nn.positions import put, repeat_rows, take
 from hybridgen.samplers.sampler import Sampler
 from hybridgen.samplers.schedules import guide
 from hybridgen.system.errors import UserError
-from hybridgen.types import Due
+from hybridgen.types import StepLayout
 from tests.laws.tiny import SLOW, model
 
 GUIDED = Sampler(guidance=(1.5, 2.0), head_guidance=2.5, head_steps=2)
@@ -90,7 +90,7 @@ def test_laws(overrides, sampler, dims):
 
 
 class Remembering(Backbone):
-    """A transformer that sees all that is known and guesses the rest, anew at every turn: it may revisit positions."""
+    """A transformer that sees all that is known and guesses the rest, anew at every step: it may revisit positions."""
 
     revisits = True
 
@@ -113,7 +113,7 @@ class Remembering(Backbone):
 
     def advance(self, state, canvas, view, step):
         n = step.positions.shape[1]
-        return self(canvas, {}, Due(step.positions, (n,), (step.scale,), (step.grid,)), state)
+        return self(canvas, {}, StepLayout(step.positions, (n,), (step.scale,), (step.grid,)), state)
 
     def embed(self, vectors):
         return self.inp(vectors)
@@ -146,12 +146,12 @@ def test_laws_of_the_revisiting_backbone_itself():
 
 
 def test_confidence_keeps_the_surest():
-    """Of what a turn draws, the codes kept are likelier, on the mean, than those thrown back."""
-    made, turns = shaken(remembering()), []
+    """Of what a step draws, the codes kept are likelier, on the mean, than those thrown back."""
+    made, steps = shaken(remembering()), []
     told = made.conditioner({"label": torch.arange(40) % 3}, None)
-    made.sample(told, range(40), BY_CONFIDENCE, record=turns)
-    assert [turn.step.positions.shape[1] for turn in turns] == [2, 3, 5, 6]
-    first = turns[0]
+    made.sample(told, range(40), BY_CONFIDENCE, record=steps)
+    assert [planned.step.positions.shape[1] for planned in steps] == [2, 3, 5, 6]
+    first = steps[0]
     law = guide(made.code_head.logits(first.hidden, told.guided()), 2.0, 40).softmax(-1)
     kept = take(law, first.step.positions).gather(-1, take(first.canvas.codes[0], first.step.positions)[..., None])
     everywhere = law.square().sum(-1)  # expected probability of a drawn code

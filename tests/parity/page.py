@@ -84,7 +84,7 @@ def costs():
         spent = ours.as_spent(entry.spends)["total"]
         counts = [giga(ours.generator), giga(spent), giga(count.generator)]
         off = f"{100 * (spent / count.generator - 1):+.2f} %"
-        kept = ", ".join(f"{reason} {giga(ours.spared[reason])}" for reason in entry.spends if reason in ours.spared)
+        kept = ", ".join(f"{reason} {giga(ours.spared[reason])}" for reason in entry.spends if reason in ours.savings)
         decoder = f"{giga(ours.parts['tokenizer'])} / {giga(count.decoder)}"
         rows.append([f"`{entry.model}`", said, *counts, off, kept or "none", decoder])
     others = ", ".join(f"`{one.model}`" for one in every if not one.counts)

@@ -13,7 +13,7 @@ from hybridgen.nn.draws import Draws
 from hybridgen.orders.order import SetOrder
 from hybridgen.published.families import recognise
 from hybridgen.samplers.mix import gumbel_mixture
-from hybridgen.samplers.schedules import settle
+from hybridgen.samplers.schedules import settings_at
 from hybridgen.tokenizers.canvas import replay
 from hybridgen.types import Tokens
 
@@ -109,4 +109,4 @@ def test_mixtures_are_seen():
 def test_settings_of_the_presets_are_read(name, setting, step):
     """A published sampler's settings of a step change when its list does; runs of parity are built from the same."""
     case = Case(name)
-    assert settle(sampler(case), step, 8) != settle(sampler(case, setting), step, 8)
+    assert settings_at(sampler(case), step, 8) != settings_at(sampler(case, setting), step, 8)

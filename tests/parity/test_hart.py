@@ -12,9 +12,9 @@ from hybridgen.heads.categorical import filter_logits
 from hybridgen.heads.denoise import guide as guided_prediction
 from hybridgen.nn.pool import pooled
 from hybridgen.nn.positions import every_position, take
-from hybridgen.samplers.schedules import guide, settle
+from hybridgen.samplers.schedules import guide, settings_at
 from hybridgen.tokenizers.canvas import replay
-from hybridgen.types import Condition, Due, Step
+from hybridgen.types import Condition, Step, StepLayout
 
 SCALES, LAST, SETS = 8, 7, (19, 45)
 CODES = {0: 1, 1: 4, 2: 9, 3: 16, 4: 25, 5: 36, 6: 49, 7: 64}
@@ -65,7 +65,7 @@ def test_angles(case, model):
     for name, rotation in (("image", image), ("context", text)):
         case.check(f"rope.{name}_cos", rotation.cos[:, 0])
         case.check(f"rope.{name}_sin", rotation.sin[:, 0])
-    case.check("rope.q_rotated", image.turn(case.ins["rope.q"]))
+    case.check("rope.q_rotated", image.rotate(case.ins["rope.q"]))
 
 
 @torch.no_grad()
@@ -115,7 +115,7 @@ def _kept(case, model):
     whole = [every_position(2, grid) for grid in model.tokenizer.spec.scales[:LAST]]
     positions = torch.cat([*whole, kept], 1)
     grids = (*model.tokenizer.spec.scales[:LAST], (kept.shape[1],))
-    return Due(positions, (*(w.shape[1] for w in whole), kept.shape[1]), tuple(range(SCALES)), grids), kept
+    return StepLayout(positions, (*(w.shape[1] for w in whole), kept.shape[1]), tuple(range(SCALES)), grids), kept
 
 
 def _check_losses(case, head, joined, target):
@@ -170,7 +170,7 @@ def check_run(case, model, run):
         patch.setattr(model.residual_head, "draw", lambda *a: residuals.append(draw(*a)) or residuals[-1])
         image = model.sample_at(given, noise, chosen, record=record)
     for j, drawn in enumerate(record):
-        _check_step(case, model, f"{run}.s{j}", drawn, given.guided(), settle(chosen, j, len(record)))
+        _check_step(case, model, f"{run}.s{j}", drawn, given.guided(), settings_at(chosen, j, len(record)))
     for k, residual in enumerate(residuals):
         flat = residual.flatten(0, 1)
         case.check(f"{run}.s{LAST + k}.head_sample", flat, part=slice(len(flat)))
@@ -184,7 +184,7 @@ def _check_step(case, model, name, drawn, rows, now):
     if drawn.step.scale == 0:  # the official code computes all of the prefix' logits
         hidden = model.backbone.begin(rows).prefix
         whole = model.code_head.logits(hidden, rows)
-    kept = model.code_head.kept(guided, now.temperature, now.top_k, now.top_p)
+    kept = model.code_head.filtered(guided, now.temperature, now.top_k, now.top_p)
     s, at = drawn.step.scale, drawn.step.positions
     codes = take(drawn.canvas.codes[s], at)
     found = {

@@ -8,7 +8,7 @@ from reference import Case
 from replaying import Forced, Stored, generator, imported, sampler
 
 from hybridgen.nn.draws import Draws
-from hybridgen.samplers.schedules import guide, settle
+from hybridgen.samplers.schedules import guide, settings_at
 from hybridgen.types import Condition
 
 GUIDED = 22  # the prefix' step, and those after it up to and with index 20
@@ -91,10 +91,10 @@ def check_run(case, model, run):
         model.sample_at(given, noise, chosen, record=record)
     rows, found = given.guided() if chosen.guidance != 1.0 else given, {"raw_logits": [], "guided": [], "probs": []}
     for j, drawn in enumerate(record[: sequence.shape[1] : every]):
-        now = settle(chosen, j * every, steps)
+        now = settings_at(chosen, j * every, steps)
         raw = model.code_head.logits(drawn.hidden, rows)
         guided = guide(raw, now.guidance, 2)
-        kept = model.code_head.kept(guided, now.temperature, now.top_k, now.top_p)
+        kept = model.code_head.filtered(guided, now.temperature, now.top_k, now.top_p)
         for name, value in zip(found, (raw, guided, kept.softmax(-1).float()), strict=True):
             found[name].append(value.detach())
     for name, values in found.items():

@@ -14,8 +14,8 @@ from hybridgen.orders.base import known_after
 from hybridgen.published.importer import filled, match
 from hybridgen.samplers.noise import Noise
 from hybridgen.samplers.sampler import Sampler
-from hybridgen.samplers.schedules import settle
-from hybridgen.types import Condition, Due
+from hybridgen.samplers.schedules import settings_at
+from hybridgen.types import Condition, StepLayout
 
 GENERATIONS = {
     "gen_linear": Sampler(sets=5, ramp="known", guidance=3.0, head_steps=10, solver=DDPM()),
@@ -85,7 +85,7 @@ def test_teacher_forced(case, model, name, dropped):
     case.check(f"{name}.mask", mask)
     if name == "train":
         case.check("train.patchified", to_sequence(case.ins["train.latent"]))
-    forward = model.backbone(canvas, {}, Due(due, (due.shape[1],), (0,), ((due.shape[1],),)), condition)
+    forward = model.backbone(canvas, {}, StepLayout(due, (due.shape[1],), (0,), ((due.shape[1],),)), condition)
     assert torch.equal(forward, take(z, due)), "what is due is a part of that"
     mse, bound = rows_of_loss(case, model, z)
     case.check(f"{name}.rows.mse", mse)
@@ -140,8 +140,8 @@ class Told(Noise):
 
     def rank(self, j):
         """Where each position of set j stands among them in raster order."""
-        turn = self.plan[j]
-        return self.drawn[:, turn.done : turn.done + turn.count].argsort(1).argsort(1)
+        planned = self.plan[j]
+        return self.drawn[:, planned.done : planned.done + planned.count].argsort(1).argsort(1)
 
     def uniform(self, purpose, step, *shape):
         assert purpose == "order"
@@ -160,18 +160,18 @@ class Told(Noise):
 def test_generation(case, model, name):
     sampler = GENERATIONS[name]
     plan = model.order.plan(sampler.sets)
-    noise, turns = Told(case, name, plan), []
+    noise, steps = Told(case, name, plan), []
     condition = model.conditioner({"label": case.ins["gen.label"]}, None)
-    model.sample_at(condition, noise, sampler, record=turns)
-    for j, (turn, known) in enumerate(zip(turns, known_after(plan), strict=True)):
-        raster = turn.step.positions.argsort(1)
-        rows = turn.hidden.shape[0]
-        z = take(turn.hidden, raster.repeat(rows // 2, 1))
+    model.sample_at(condition, noise, sampler, record=steps)
+    for j, (planned, known) in enumerate(zip(steps, known_after(plan), strict=True)):
+        raster = planned.step.positions.argsort(1)
+        rows = planned.hidden.shape[0]
+        z = take(planned.hidden, raster.repeat(rows // 2, 1))
         case.check(f"{name}.s{j}.z", z.flatten(0, 1))
-        case.check(f"{name}.s{j}.cfg", torch.tensor([settle(sampler, j, len(plan), known).head_guidance]))
-        drawn = take(take(turn.canvas.vectors[0], turn.step.positions), raster).flatten(0, 1)
+        case.check(f"{name}.s{j}.cfg", torch.tensor([settings_at(sampler, j, len(plan), known).head_guidance]))
+        drawn = take(take(planned.canvas.vectors[0], planned.step.positions), raster).flatten(0, 1)
         case.check(f"{name}.s{j}.tokens", drawn, part=slice(len(drawn)))
-    case.check(f"{name}.latent", turns[-1].canvas.latent)
+    case.check(f"{name}.latent", steps[-1].canvas.latent)
 
 
 SWITCHED = {

@@ -110,7 +110,7 @@ def test_temperature():
         ("heads=2", test_dit.test_forward),
         ("patch=1", UserError),
         ("places=computed", UserError),
-        ("told=embedded", UserError),
+        ("condition_input=embedded", UserError),
         ("learned_variance=false", UserError),
     ],
 )
@@ -156,15 +156,15 @@ def flow_loss(curve, prediction, weight):
 @pytest.mark.parametrize(
     ("override", "check"),
     [
-        ("clock=entry", test_sit.test_forward),
+        ("time_input=entry", test_sit.test_forward),
         ("heads=2", test_sit.test_forward),
         ("guided_channels=0", lambda case, model: test_sit.test_flow(case, model, "Linear", "velocity", "heun26")),
         ("normalise=constant", lambda case, model: test_sit.test_loss(case, model, "Linear", "velocity", "none")),
-        ("clock=data", flow_loss("GVP", "noise", "none")),
-        ("clock=data", flow_loss("Linear", "score", "none")),
-        ("clock=data", flow_loss("Linear", "velocity", "none")),
-        ("clock=data", flow_loss("Linear", "noise", "velocity")),
-        ("clock=data", flow_loss("Linear", "noise", "likelihood")),
+        ("time_input=data", flow_loss("GVP", "noise", "none")),
+        ("time_input=data", flow_loss("Linear", "score", "none")),
+        ("time_input=data", flow_loss("Linear", "velocity", "none")),
+        ("time_input=data", flow_loss("Linear", "noise", "velocity")),
+        ("time_input=data", flow_loss("Linear", "noise", "likelihood")),
         ("unread=false", UserError),
     ],
 )

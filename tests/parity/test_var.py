@@ -6,7 +6,7 @@ from reference import Case
 from replaying import Forced, Stored, imported, sampler
 
 from hybridgen.nn.draws import Draws
-from hybridgen.samplers.schedules import guide, settle
+from hybridgen.samplers.schedules import guide, settings_at
 from hybridgen.tokenizers.canvas import replay
 
 SCALES, NO_DRAWS = 5, Draws("not used")
@@ -68,10 +68,10 @@ def check_run(case, model, run):
     else:
         image = model.sample_at(condition, noise, chosen, record=record)
     for s, drawn in enumerate(record):
-        now = settle(chosen, s, SCALES)
+        now = settings_at(chosen, s, SCALES)
         both = model.code_head.logits(drawn.hidden, condition.guided())
         guided = guide(both, now.guidance, 2)
-        kept = model.code_head.kept(guided, now.temperature, now.top_k, now.top_p)
+        kept = model.code_head.filtered(guided, now.temperature, now.top_k, now.top_p)
         given = {
             "hidden": drawn.hidden, "cond": both[:2], "uncond": both[2:], "guided": guided,
             "probs": kept.softmax(-1).float(), "tokens": drawn.canvas.codes[s], "fhat": drawn.canvas.latent,

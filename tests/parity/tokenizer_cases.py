@@ -53,7 +53,7 @@ def teacher_input(truth):
 
 
 def paint_next(tokenizer, canvas, codes, s):
-    """One turn of sampling that draws these codes of scale s: the canvas after it, and what it leaves for the next."""
+    """One step of sampling that draws these codes of scale s: the canvas after it, and what it leaves for the next."""
     grid = tokenizer.spec.scales[s]
     step = Step(s, every_position(len(codes), grid), grid)
     canvas = tokenizer.paint(canvas, step, codes, tokenizer.lookup(codes, s))

@@ -12,11 +12,11 @@ from torchvision.models import alexnet
 from hybridgen.data.base import Examples
 from hybridgen.data.embedded import Embedded
 from hybridgen.evaluation.cost import macs, macs_by_part, parameters
-from hybridgen.evaluation.evaluate import judge_pictures
+from hybridgen.evaluation.evaluate import evaluate_samples
 from hybridgen.evaluation.features import InceptionFeatures
 from hybridgen.evaluation.perceptual import Perceptual, why_not
 from hybridgen.evaluation.protocol import comparable, sentence
-from hybridgen.evaluation.reconstruction import judge_reconstruction, psnr
+from hybridgen.evaluation.reconstruction import evaluate_reconstruction, psnr
 from hybridgen.evaluation.settings import Metrics
 from hybridgen.evaluation.timing import seconds_per_picture
 from hybridgen.system.errors import UserError, UserErrors
@@ -37,7 +37,7 @@ def held_out():
 
 @pytest.fixture(scope="module")
 def figures(held_out):
-    return judge_pictures(*held_out, DATA, Metrics(reference="train", samples=600), SAID)
+    return evaluate_samples(*held_out, DATA, Metrics(reference="train", samples=600), SAID)
 
 
 @pytest.mark.slow
@@ -64,7 +64,7 @@ def test_ruined_pictures_score_worse(figures, held_out):
     pixels, labels = held_out
     noise = torch.randint(0, 60, pixels.shape, generator=torch.Generator().manual_seed(0))
     settings = Metrics(reference="train", samples=600, which=("frechet", "kid", "accuracy"))
-    ruined = judge_pictures((pixels // 2 + noise).byte(), labels, DATA, settings, SAID)
+    ruined = evaluate_samples((pixels // 2 + noise).byte(), labels, DATA, settings, SAID)
     assert ruined["frechet"].interval[0] > figures["frechet"].interval[1]
     assert ruined["kid"].interval[0] > figures["kid"].interval[1]
     assert ruined["accuracy"].value < figures["accuracy"].value
@@ -73,13 +73,13 @@ def test_ruined_pictures_score_worse(figures, held_out):
 
 
 def test_references_are_told_apart(held_out, figures):
-    other = judge_pictures(*held_out, DATA, Metrics(which=("kid",)), SAID)
+    other = evaluate_samples(*held_out, DATA, Metrics(which=("kid",)), SAID)
     assert comparable(other["kid"].protocol, figures["kid"].protocol) == ["reference", "reference_count"]
 
 
 def test_unknown_metrics_are_reported_together(held_out):
     with pytest.raises(UserErrors) as error:
-        judge_pictures(*held_out, DATA, Metrics(which=("frechett", "kid", "fid")), SAID)
+        evaluate_samples(*held_out, DATA, Metrics(which=("frechett", "kid", "fid")), SAID)
     assert "unknown card 'frechett'. Did you mean 'frechet'?" in str(error.value)
     assert "unknown card 'fid'" in str(error.value)
 
@@ -87,14 +87,14 @@ def test_unknown_metrics_are_reported_together(held_out):
 def test_too_few_pictures(held_out):
     pixels, labels = (part[:50] for part in held_out)
     with pytest.raises(UserError, match=r"more than 96 pictures; drawn: 50"):
-        judge_pictures(pixels, labels, DATA, Metrics(which=("frechet",)), SAID)
-    assert judge_pictures(pixels, labels, DATA, Metrics(which=("frechet_few",)), SAID)["frechet"].value > 0
+        evaluate_samples(pixels, labels, DATA, Metrics(which=("frechet",)), SAID)
+    assert evaluate_samples(pixels, labels, DATA, Metrics(which=("frechet_few",)), SAID)["frechet"].value > 0
 
 
 def test_a_protocol_that_does_not_say_all(held_out):
     lacking = {name: value for name, value in SAID.items() if name != "weights"}
     with pytest.raises(ValueError, match="weights"):
-        judge_pictures(*held_out, DATA, Metrics(), lacking)
+        evaluate_samples(*held_out, DATA, Metrics(), lacking)
 
 
 class Layers(nn.Module):
@@ -139,7 +139,7 @@ class Few(Embedded):
 def test_inception_has_names_of_its_own(held_out, inception):
     pixels, labels = (part[:30] for part in held_out)
     settings = Metrics(which=("frechet_few", "kid", "accuracy"), inception=inception)
-    figures = judge_pictures(pixels, labels, Few(), settings, SAID)
+    figures = evaluate_samples(pixels, labels, Few(), settings, SAID)
     assert {"frechet", "fid", "fid_floor", "kid", "kid_inception", "kid_inception_floor"} <= set(figures)
     assert figures["fid"].protocol["metric"] == "FID"
     assert figures["fid"].protocol["feature"]["net"] == "Inception-v3"
@@ -184,13 +184,13 @@ RECONSTRUCTED = {
 
 def test_reconstruction(held_out):
     x = held_out[0][:20].clamp(0, 200)
-    found = judge_reconstruction(x, x + 10, x + 1, RECONSTRUCTED, measured={"residual_share": 0.27})
+    found = evaluate_reconstruction(x, x + 10, x + 1, RECONSTRUCTED, measured={"residual_share": 0.27})
     assert found["psnr_residual"].value - found["psnr_discrete"].value == pytest.approx(20)
     assert found["residual_share"].value == 0.27
     assert found["residual_share"].protocol["count"] == 20
-    assert "psnr_discrete" not in judge_reconstruction(x, None, x + 1, RECONSTRUCTED)
+    assert "psnr_discrete" not in evaluate_reconstruction(x, None, x + 1, RECONSTRUCTED)
     with pytest.raises(ValueError, match="weights"):
-        judge_reconstruction(x, None, x, {k: v for k, v in RECONSTRUCTED.items() if k != "weights"})
+        evaluate_reconstruction(x, None, x, {k: v for k, v in RECONSTRUCTED.items() if k != "weights"})
 
 
 def test_why_there_is_no_lpips():
@@ -232,7 +232,7 @@ def test_lpips(shared):
         assert measure.distance(x, far) == pytest.approx(by_definition(load_file(file), x, far), rel=1e-4)
     assert not any(p.requires_grad for p in measure.net.parameters())
     assert measure.distance(x[:, :1], near[:, :1]) > 0
-    found = judge_reconstruction(x, far, near, RECONSTRUCTED, perceptual=measure)
+    found = evaluate_reconstruction(x, far, near, RECONSTRUCTED, perceptual=measure)
     assert found["lpips_residual"].value < found["lpips_discrete"].value
 
 

@@ -92,7 +92,7 @@ def test_pace_through_noise(seed):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_what_slows_one_of_them_down_more_is_not_its_pace(seed):
-    """For minutes two calls in three are disturbed, the larger thing more than the smaller: the quickest turns tell."""
+    """For minutes two calls in three are disturbed, the larger thing more than the smaller: the quickest steps tell."""
     rng = random.Random(seed)
 
     def timed(cost, disturbed):

@@ -110,7 +110,7 @@ def test_the_best_variance_is_that_of_unit_data(objective, t):
 
 
 def test_the_lowest_level_is_a_likelihood():
-    """At entry 0 with beta: the bits of r under a normal law about the clean value, deviation sqrt(beta_0)."""
+    """At entry 0 with beta: the bits of r under a normal distribution about the clean value, deviation sqrt(beta_0)."""
     objective = LEARNED["x0"]
     r, noise = normal("r", 3, 1, 2), normal("noise", 3, 1, 2)
     t = torch.full((3, 1), 0.001, dtype=torch.float64)

@@ -11,7 +11,7 @@ q, k = (torch.randn(1, 1, 1, 12, generator=keyed(name)) for name in "qk")
 
 
 def turned(rotary, x, *at):
-    return rotary(torch.tensor([[at]], dtype=torch.float32)).turn(x)
+    return rotary(torch.tensor([[at]], dtype=torch.float32)).rotate(x)
 
 
 @pytest.mark.parametrize("pairing", ["axis", "interleaved"])
@@ -34,7 +34,7 @@ def test_crossed_pairs_are_no_rotation():
 
 @pytest.mark.parametrize("pairing", ["axis", "interleaved", "crossed"])
 def test_a_line_is_rotated_as_one_axis(pairing):
-    """A prefix has one coordinate and the whole head: by hand, the first pair turns by the coordinate itself."""
+    """A prefix has one coordinate and the whole head: by hand, the first pair steps by the coordinate itself."""
     rotary, partner = Rotary(12, 2, pairing), {"axis": 3, "interleaved": 1, "crossed": 6}[pairing]
     got = turned(rotary, q, 0.7)
     a, b, angle = q[..., 0], q[..., partner], torch.tensor(0.7)
@@ -47,7 +47,7 @@ def test_joined_and_zero():
     one, two = rotary(torch.zeros(1, 2, 2)), rotary(torch.ones(3, 1, 2))
     both = one.zero().then(two)
     assert both.cos.shape == (3, 1, 3, 12)
-    assert both.turn(q.expand(3, 1, 3, 12))[:, :, :2].count_nonzero() == 0
+    assert both.rotate(q.expand(3, 1, 3, 12))[:, :, :2].count_nonzero() == 0
 
 
 def test_heads_too_narrow_are_a_user_error():

@@ -16,7 +16,7 @@ REGRESSION = "{card: regression, mlp_width: 8, depth: 1}"
 def test_turns_and_evaluations():
     """Three scales, a residual of two steps at the last; a second row doubles everything but the tokenizer."""
     found = sampling_cost(compose(str(TINY)))
-    assert found.turns == 3
+    assert found.steps == 3
     assert found.evaluations == 2
     assert found.macs["total"] == sum(count for part, count in found.macs.items() if part != "total")
     for part, count in found.macs.items():
@@ -40,10 +40,10 @@ def test_a_head_that_takes_no_steps_costs_one_evaluation():
 
 @pytest.mark.slow
 def test_sets_cost_a_modulation_each():
-    """A code head sees every position once, in however many sets; what the condition does to it, once a turn."""
+    """A code head sees every position once, in however many sets; what the condition does to it, once a step."""
     one, three = (sampling_cost(compose(str(TINY), [f"sampler.sets={sets}"])) for sets in (1, 3))
     assert three.macs["code_head"] - one.macs["code_head"] == 2 * 16 * 32
-    assert three.turns == one.turns + 2
+    assert three.steps == one.steps + 2
 
 
 @pytest.mark.slow
@@ -55,15 +55,15 @@ def test_the_verb(capsys):
 
 
 def test_what_is_kept_instead_of_computed_again():
-    """By hand: six modulations at two more turns, keys not yet there, and 48 more times and conditions, twice."""
+    """By hand: six modulations at two more steps, keys not yet there, and 48 more times and conditions, twice."""
     found = sampling_cost(compose(str(TINY), ["model.residual_head.mlp_width=8", "model.residual_head.depth=1"]))
-    assert found.spared["modulations"] == 2 * 6 * 16 * 16
-    assert found.spared["slots"] == 2 * 16 * (1 * 53 + 4 * 49)
-    assert found.spared["times"] == 2 * 48 * (256 * 8 + 8 * 8)
+    assert found.savings["modulations"] == 2 * 6 * 16 * 16
+    assert found.savings["slots"] == 2 * 16 * (1 * 53 + 4 * 49)
+    assert found.savings["times"] == 2 * 48 * (256 * 8 + 8 * 8)
 
 
 def test_logits_of_a_prefix():
     """A code drawn from the last of 6 tokens spares the logits of 5."""
     text = ["model.conditioner={card: text, features: 4, length: 6}", "model.backbone.start=prefix"]
     found = sampling_cost(compose(str(TINY), text))
-    assert found.spared["prefix"] == 5 * 16 * 8
+    assert found.savings["prefix"] == 5 * 16 * 8

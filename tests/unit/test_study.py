@@ -1,4 +1,4 @@
-"""A study's tickets: each is done once and counted once, whatever happens to trials and to their workers."""
+"""A study's tasks: each is done once and counted once, whatever happens to trials and to their workers."""
 
 import math
 import os
@@ -8,7 +8,7 @@ from dummy_study import dummy, loss, states
 from optuna.exceptions import StorageInternalError
 
 from hybridgen.sweeps.queue.lease import OWNER, owner
-from hybridgen.sweeps.queue.study import REASON, TICKET
+from hybridgen.sweeps.queue.study import REASON, TASK
 from hybridgen.sweeps.queue.view import in_words, standing
 from hybridgen.sweeps.queue.work import work
 
@@ -27,7 +27,7 @@ def test_a_finished_study_adds_nothing_and_goes_on_with_more(tmp_path):
     assert len(again.trials()) == 5
     assert again.open_tickets(8) == 3
     assert work(again, run) == 3
-    assert [t.user_attrs[TICKET] for t in again.counted()] == list(range(8))
+    assert [t.user_attrs[TASK] for t in again.counted()] == list(range(8))
     assert states(again) == {"COMPLETE": 8}
 
 
@@ -79,11 +79,11 @@ def test_ctrl_c_leaves_the_ticket_open(tmp_path):
     before = next(t for t in again.trials() if t.number == 1).params
     assert work(again, run) == 2
     assert states(again) == {"COMPLETE": 3}
-    assert next(t for t in again.counted() if t.user_attrs[TICKET] == 1).params == before, "the same trial, once more"
+    assert next(t for t in again.counted() if t.user_attrs[TASK] == 1).params == before, "the same trial, once more"
 
 
 def test_a_lost_trial_is_retried_once(tmp_path):
-    """Its ticket gets a second trial with the same parameters, and no third."""
+    """Its task gets a second trial with the same parameters, and no third."""
     study = dummy(tmp_path)
     study.open_tickets(2)
     for attempt in range(2):
@@ -124,12 +124,12 @@ def test_an_owner_on_another_machine_gives_signs(tmp_path, monkeypatch):
 
 
 def test_two_commands_that_open_the_same_tickets(tmp_path):
-    """A ticket that two hosts opened at the same moment is done once."""
+    """A task that two hosts opened at the same moment is done once."""
     study = dummy(tmp_path)
     study.open_tickets(2)
-    study.study.enqueue_trial({}, user_attrs={TICKET: 1})
+    study.study.enqueue_trial({}, user_attrs={TASK: 1})
     assert work(study, run) == 2
-    assert [t.user_attrs[TICKET] for t in study.counted()] == [0, 1]
+    assert [t.user_attrs[TASK] for t in study.counted()] == [0, 1]
     assert states(study) == {"COMPLETE": 2}
 
 

@@ -1,9 +1,9 @@
-"""A study: tickets, each to be done once, claimed by any number of workers on any hosts.
+"""A study: tasks, each to be done once, claimed by any number of workers on any hosts.
 
-A ticket is an Optuna trial that waits, with its number in the attribute `ticket`. Claiming it is one atomic change of
+A task is an Optuna trial that waits, with its number in the attribute `task`. Claiming it is one atomic change of
 state in the storage. A trial ends COMPLETE, PRUNED or FAIL; one that failed by itself has a `reason`. FAIL without a
-reason means that its worker was lost: the ticket gets a second trial, and only one. A trial that a user stopped is
-marked `stopped` and gets another one in any case. So a ticket counts once, whatever happened to its workers.
+reason means that its worker was lost: the task gets a second trial, and only one. A trial that a user stopped is
+marked `stopped` and gets another one in any case. So a task counts once, whatever happened to its workers.
 """
 
 import math
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from optuna import Trial
     from optuna.trial import FrozenTrial, TrialState
 
-TICKET, REASON, STOPPED, SURPLUS = "ticket", "reason", "stopped", "surplus"
-TRIES = 2  # trials of a ticket whose worker was lost
+TASK, REASON, STOPPED, DUPLICATE = "ticket", "reason", "stopped", "surplus"
+TRIES = 2  # trials of a task whose worker was lost
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Plan:
         directions: minimize or maximize, by figure.
         options: how the space is searched.
         steps: at which a pruner looks.
-        tickets: parameters of each trial, where they are known beforehand.
+        tasks: parameters of each trial, where they are known beforehand.
         ranked: whether the directions say which trial is best; in an ablation they do not.
     """
 
@@ -46,7 +46,7 @@ class Plan:
     directions: Mapping[str, str]
     options: SweepOptions
     steps: Sequence[int] = ()
-    tickets: Sequence[Params] | None = None
+    tasks: Sequence[Params] | None = None
     ranked: bool = True
 
 
@@ -87,15 +87,15 @@ class Study:
         return patiently(lambda: self.storage.get_all_trials(self.id, deepcopy=False))
 
     def counted(self) -> "list[FrozenTrial]":
-        """One a ticket: the one that stands for it."""
+        """One a task: the one that stands for it."""
         last: dict[int, FrozenTrial] = {}
         for trial in self.trials():
-            if SURPLUS not in trial.user_attrs and TICKET in trial.user_attrs:
-                last[trial.user_attrs[TICKET]] = trial
-        return [last[ticket] for ticket in sorted(last)]
+            if DUPLICATE not in trial.user_attrs and TASK in trial.user_attrs:
+                last[trial.user_attrs[TASK]] = trial
+        return [last[task] for task in sorted(last)]
 
     def open_tickets(self, total: int) -> int:
-        """Make sure that each of `total` tickets has been done, is in work or waits; returns how many wait."""
+        """Make sure that each of `total` tasks has been done, is in work or waits; returns how many wait."""
         with lock(self.folder / ".claim"):
             return patiently(lambda: self._open_tickets(total))
 
@@ -109,7 +109,7 @@ class Study:
         return trial
 
     def recover(self) -> "list[FrozenTrial]":
-        """Fail the trials whose worker is gone; they are returned, and their tickets are open again."""
+        """Fail the trials whose worker is gone; they are returned, and their tasks are open again."""
         from optuna.storages import fail_stale_trials
 
         states = _states()
@@ -142,7 +142,7 @@ class Study:
         self._close(trial, _states().FAIL)
 
     def stop(self, trial: "Trial") -> None:
-        """The user stopped it; its ticket is open again for the next command."""
+        """The user stopped it; its task is open again for the next command."""
         self.note(trial, STOPPED, True)
         self._close(trial, _states().FAIL)
 
@@ -154,20 +154,20 @@ class Study:
         states = _states()
         attempts: dict[int, list[FrozenTrial]] = {}
         for trial in self.storage.get_all_trials(self.id, deepcopy=False):
-            if SURPLUS not in trial.user_attrs and TICKET in trial.user_attrs:
-                attempts.setdefault(trial.user_attrs[TICKET], []).append(trial)
-        for ticket in range(max([total, *(t + 1 for t in attempts)])):
-            tried = attempts.get(ticket, [])
+            if DUPLICATE not in trial.user_attrs and TASK in trial.user_attrs:
+                attempts.setdefault(trial.user_attrs[TASK], []).append(trial)
+        for task in range(max([total, *(t + 1 for t in attempts)])):
+            tried = attempts.get(task, [])
             lost = [t for t in tried if t.state == states.FAIL and not t.user_attrs.keys() & {REASON, STOPPED}]
             stopped = [t for t in tried if t.user_attrs.get(STOPPED)]
             if not tried:
-                self._enqueue(ticket, None if self.plan.tickets is None else self.plan.tickets[ticket])
+                self._enqueue(task, None if self.plan.tasks is None else self.plan.tasks[task])
             elif len(lost) + len(stopped) == len(tried) and len(lost) < TRIES:
-                self._enqueue(ticket, tried[-1].system_attrs.get("fixed_params") or tried[-1].params, tried[-1].number)
+                self._enqueue(task, tried[-1].system_attrs.get("fixed_params") or tried[-1].params, tried[-1].number)
         return len(self.storage.get_all_trials(self.id, deepcopy=False, states=(states.WAITING,)))
 
-    def _enqueue(self, ticket: int, params: Params | None, again: int | None = None) -> None:
-        attributes = {TICKET: ticket} | ({} if again is None else {"again": again})
+    def _enqueue(self, task: int, params: Params | None, again: int | None = None) -> None:
+        attributes = {TASK: task} | ({} if again is None else {"again": again})
         whole = params is not None and params.keys() == self.plan.space.dimensions.keys()
         self.study.enqueue_trial(dict(params or {}) if whole else {}, user_attrs=attributes)
 
@@ -176,8 +176,8 @@ class Study:
 
         states, everything = _states(), self.storage.get_all_trials(self.id, deepcopy=False)
         for waiting in (t for t in everything if t.state == states.WAITING):
-            if _is_surplus(waiting, everything):  # two hosts opened one ticket at the same moment
-                self.storage.set_trial_user_attr(waiting._trial_id, SURPLUS, True)
+            if _is_duplicate(waiting, everything):  # two hosts opened one task at the same moment
+                self.storage.set_trial_user_attr(waiting._trial_id, DUPLICATE, True)
                 self._close(waiting, states.FAIL)
                 continue
             if not self.leases.take(waiting):
@@ -196,10 +196,10 @@ class Study:
             return
 
 
-def _is_surplus(waiting: "FrozenTrial", everything: "Sequence[FrozenTrial]") -> bool:
-    """Whether an earlier trial of the same ticket waits, is in work or has been counted."""
-    earlier = [t for t in everything if t.number < waiting.number and SURPLUS not in t.user_attrs]
-    same = [t for t in earlier if t.user_attrs.get(TICKET) == waiting.user_attrs.get(TICKET)]
+def _is_duplicate(waiting: "FrozenTrial", everything: "Sequence[FrozenTrial]") -> bool:
+    """Whether an earlier trial of the same task waits, is in work or has been counted."""
+    earlier = [t for t in everything if t.number < waiting.number and DUPLICATE not in t.user_attrs]
+    same = [t for t in earlier if t.user_attrs.get(TASK) == waiting.user_attrs.get(TASK)]
     ended = _states().FAIL
     return any(t.state != ended or REASON in t.user_attrs for t in same)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hybridgen.report.html import duration, number
 from hybridgen.sweeps.queue.lease import OWNER
-from hybridgen.sweeps.queue.study import REASON, STOPPED, TICKET, Study
+from hybridgen.sweeps.queue.study import REASON, STOPPED, TASK, Study
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Standing:
-    """A study at a moment; each ticket counts once."""
+    """A study at a moment; each task counts once."""
 
     name: str
     total: int
@@ -49,7 +49,7 @@ def standing(study: Study, total: int) -> Standing:
     """How it stands now."""
     counted = study.counted()
     found = Standing(study.plan.name, max(total, len(counted)))
-    found.lost = len([t for t in study.trials() if TICKET in t.user_attrs]) - len(counted)
+    found.lost = len([t for t in study.trials() if TASK in t.user_attrs]) - len(counted)
     for trial in counted:
         _count(found, trial)
     found.waiting = found.total - found.done - len(found.running)

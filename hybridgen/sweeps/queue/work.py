@@ -1,4 +1,4 @@
-"""A worker: takes a ticket, runs its trial, says how it ended, takes the next."""
+"""A worker: takes a task, runs its trial, says how it ended, takes the next."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
@@ -20,10 +20,10 @@ def work(study: Study, run_trial: RunTrial, stop: Callable[[], bool] = lambda: F
     """Runs trials until none waits or `stop` says so; how many were begun.
 
     Args:
-        study: whose tickets.
+        study: whose tasks.
         run_trial: gives the figures of one trial; whatever it raises fails the trial alone, and is recorded.
         stop: asked before each trial.
-        unbounded: open ever more tickets.
+        unbounded: open ever more tasks.
 
     Raises:
         KeyboardInterrupt: the trial in work is open again.

@@ -64,7 +64,7 @@ def _turn(one: Stopwatch, other: Stopwatch, number: int) -> tuple[float, float]:
 
 
 def _median(ratios: list[float]) -> Pace:
-    """With the interval that the order of the values gives, whatever their law: ranks n / 2 -+ SURE sqrt(n) / 2."""
+    """With the interval of the order statistics, of any distribution: ranks n / 2 -+ SURE sqrt(n) / 2."""
     ordered, n = sorted(ratios), len(ratios)
     low = max(0, math.floor(n / 2 - SURE * math.sqrt(n) / 2))
     return Pace(statistics.median(ordered), ordered[low], ordered[n - 1 - low])

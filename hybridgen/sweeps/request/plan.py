@@ -39,12 +39,12 @@ def retrains(key: str) -> Retrains:
 def plan_sweep(composed: Composed, sweep: Sweep) -> Plan:
     """The study of a block `sweep`; its name is a hash of what is searched, where and how."""
     slow = tuple(key for key in sweep.space.dimensions if retrains(key) == "nothing")
-    tickets = sweep.space.grid(slow) if sweep.options.sampler == "grid" else None  # what retrains changes first
+    tasks = sweep.space.grid(slow) if sweep.options.sampler == "grid" else None  # what retrains changes first
     settings = composed.config["train"]["generator"]
     every, last = settings["check_every"], settings["steps"]
     steps = [*range(every, last, every), last] if sweep.options.pruner is not None else []
     name = _name(composed, sweep.space, [*sweep.objectives.items(), sweep.options.sampler, sweep.options.seed])
-    return Plan(name, sweep.space, sweep.objectives, sweep.options, steps, tickets)
+    return Plan(name, sweep.space, sweep.objectives, sweep.options, steps, tasks)
 
 
 def plan_ablation(composed: Composed, ablation: Ablation, seeds: int) -> Plan:
@@ -59,11 +59,9 @@ def plan_ablation(composed: Composed, ablation: Ablation, seeds: int) -> Plan:
         "seed": Range(first, first + MOST_SEEDS - 1),
     }
     space = Space(dimensions, {"variant": {name: texts for name, texts in ablation.variants.items()}})
-    tickets: list[Params] = [{"seed": number, "variant": name} for number in numbers for name in ablation.variants]
+    tasks: list[Params] = [{"seed": number, "variant": name} for number in numbers for name in ablation.variants]
     name = _name(composed, space, ["ablate"])
-    return Plan(
-        name, space, {"seconds_per_picture": "minimize"}, SweepOptions(sampler="grid"), (), tickets, ranked=False
-    )
+    return Plan(name, space, {"seconds_per_picture": "minimize"}, SweepOptions(sampler="grid"), (), tasks, ranked=False)
 
 
 def _name(composed: Composed, space: Space, more: Sequence[Any]) -> str:

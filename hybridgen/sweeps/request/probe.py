@@ -12,7 +12,7 @@ from hybridgen.evaluation.whole import TIMED
 from hybridgen.generate.trained import Trained
 from hybridgen.sweeps.request.plan import Needed, Outlook
 from hybridgen.training.machine import choose
-from hybridgen.workflows.dry_run import rehearse
+from hybridgen.workflows.dry_run import dry_run
 
 T = TypeVar("T")
 
@@ -59,7 +59,7 @@ def _seconds(trained: Trained, **settings: Any) -> float:
 def _training(needed: list[Needed], stage: str) -> float:
     """Seconds to train what is not there yet."""
     missing = [each for each in needed if each.found is None]
-    taken = [rehearse(each.composed).seconds.get(stage, 0.0) for each in _spread(missing)]
+    taken = [dry_run(each.composed).seconds.get(stage, 0.0) for each in _spread(missing)]
     return len(missing) * sum(taken) / max(1, len(taken))
 
 

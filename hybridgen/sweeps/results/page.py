@@ -43,7 +43,7 @@ def write_study(session: Session, found: Standing) -> Path:
 
 
 def trial_rows(study: Study, folder: Path) -> list[dict[str, Any]]:
-    """Every ticket's trial as plain values."""
+    """Every task's trial as plain values."""
     rows = []
     for trial in study.counted():
         values = dict(zip(study.plan.directions, trial.values or [], strict=False))

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from hybridgen.report.html import number
-from hybridgen.report.svg_theme import Drawing, bare, page_svg, save_png
+from hybridgen.report.svg_theme import Drawing, page_svg, save_png, strip_frame
 from hybridgen.sweeps.queue.study import Study
 from hybridgen.sweeps.results.parallel import ARROWS, columns, is_wide, parallel
 
@@ -112,7 +112,7 @@ def _front(axes: Axes, trials: "Sequence[FrozenTrial]", directions: Mapping[str,
     axes.margins(0.1)
     _name_points(axes, front)
     axes.legend()
-    bare(axes)
+    strip_frame(axes)
 
 
 def _name_points(axes: Axes, points: Sequence[tuple[tuple[float, float], int]]) -> None:
@@ -145,7 +145,7 @@ def _history(axes: Axes, values: Mapping[int, float], name: str, way: str) -> No
     axes.set(xlabel="trial", ylabel=name + ARROWS[way])
     axes.margins(0.08)
     axes.legend()
-    bare(axes)
+    strip_frame(axes)
 
 
 def _bars(axes: Axes, importances: Mapping[str, float]) -> None:
@@ -154,6 +154,6 @@ def _bars(axes: Axes, importances: Mapping[str, float]) -> None:
         axes.barh(place, share, height=0.3, color="C0")
         axes.text(0, place - 0.24, name, fontsize=8)
         axes.text(share + 0.01, place, f"{share:.0%}", fontsize=8, va="center")
-    bare(axes)
+    strip_frame(axes)
     axes.set(xlim=(0, 1.1), ylim=(len(importances) - 0.5, -0.7), yticks=[], xticks=[0, 0.25, 0.5, 0.75, 1])
     axes.set_xlabel("share of the variation over trials (fANOVA)")

@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 from hybridgen.assemble import assemble_data, assemble_settings
 from hybridgen.config.compose import Composed
 from hybridgen.evaluation.protocol import Figure
-from hybridgen.evaluation.whole import judge_model
+from hybridgen.evaluation.whole import evaluate_model
 from hybridgen.report.showing import save_grid
 from hybridgen.runs.journal import read
 from hybridgen.runs.run import Run
@@ -47,7 +47,7 @@ def run_trial(
     run.note(tokenizer=tokenizer_run.name, generator=str(generator.path.relative_to(root)))
     trained = as_trained(composed, model, data, generator)
     settings = assemble_settings(composed, "metrics")
-    figures = judge_model(trained, data, settings, registry=composed.registry, discrete=discrete)
+    figures = evaluate_model(trained, data, settings, registry=composed.registry, discrete=discrete)
     save_grid(trained, run.path / "samples.png")
     text = json.dumps({name: figure.to_json() for name, figure in figures.items()}, indent=1) + "\n"
     write_atomic(run.summary, text)

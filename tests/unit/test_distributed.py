@@ -18,7 +18,7 @@ from tiny_run import ROOT, curves
 from tiny_stage import STEPS, few_examples, train
 
 from hybridgen.nn.draws import Draws
-from hybridgen.system import distributed as ranks
+from hybridgen.system import distributed
 from hybridgen.system.errors import UserError
 from hybridgen.training.compute import Compute
 from hybridgen.training.launch import NAMES, is_later_rank, together
@@ -112,12 +112,14 @@ def test_what_processes_tell_each_other(two):
 def test_alone_nothing_is_asked_for():
     """One process: no connection, no copy, the same numbers."""
     x = torch.arange(3)
-    assert (ranks.rank(), ranks.world(), ranks.is_first()) == (0, 1, True)
-    assert ranks.gathered(x) is x
+    assert (distributed.rank(), distributed.world(), distributed.is_first()) == (0, 1, True)
+    assert distributed.all_gather(x) is x
     assert Draws("x").everyone(x) is x
-    assert ranks.told(lambda: Path("x")) == Path("x")
-    assert ranks.means({"a": torch.tensor(0.1)}) == {"a": torch.tensor(0.1).item()}
-    made = ranks.shared_out(5, 2, lambda cut: torch.arange(cut.start, cut.stop).to(torch.uint8)[:, None], (1,))
+    assert distributed.broadcast(lambda: Path("x")) == Path("x")
+    assert distributed.all_mean({"a": torch.tensor(0.1)}) == {"a": torch.tensor(0.1).item()}
+    made = distributed.map_over_ranks(
+        5, 2, lambda cut: torch.arange(cut.start, cut.stop).to(torch.uint8)[:, None], (1,)
+    )
     assert made.flatten().tolist() == [0, 1, 2, 3, 4]
     with together(Compute(), CPU, ()):
         assert not torch.distributed.is_initialized()
