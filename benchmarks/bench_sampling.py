@@ -27,7 +27,7 @@ def main() -> None:
         ratio(
             f"sampling, batch {batch}",
             lambda b=batch: timed(lambda: ours(model, sampler, b)),
-            lambda b=batch: timed(lambda: strip_frame(model, sampler, b)),
+            lambda b=batch: timed(lambda: bare(model, sampler, b)),
         )
 
 
@@ -46,7 +46,7 @@ def ours(model: HybridModel, sampler: Sampler, batch: int) -> torch.Tensor:
 
 
 @torch.no_grad()
-def strip_frame(model: HybridModel, sampler: Sampler, batch: int) -> torch.Tensor:
+def bare(model: HybridModel, sampler: Sampler, batch: int) -> torch.Tensor:
     """The same parts by hand."""
     condition = model.conditioner({"label": torch.arange(batch) % 10}, None).guided()
     tokenizer, head = model.tokenizer, model.residual_head

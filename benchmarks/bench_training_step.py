@@ -19,14 +19,15 @@ from hybridgen.assemble import assemble_settings
 from hybridgen.model import HybridModel
 from hybridgen.nn.draws import Draws
 from hybridgen.runs.run import Run
-from hybridgen.training.batches import Batches, Source
+from hybridgen.training.batches import Batches, Stream
 from hybridgen.training.callbacks import Stepwise
 from hybridgen.training.ema import Ema
-from hybridgen.training.generator_module import GeneratorModule, cached_tokens
+from hybridgen.training.generator_module import GeneratorModule
 from hybridgen.training.machine import choose
 from hybridgen.training.optimiser import clip, lr_share, make_optimiser
 from hybridgen.training.settings import Training
 from hybridgen.training.stage import Stage, fit
+from hybridgen.training.tokens import tokens_of
 
 STEPS = 12  # a round; the first ones are not counted
 WARM = 4
@@ -54,19 +55,33 @@ def main() -> None:
         ratio(
             f"training step, batch {batch}",
             lambda s=settings, m=model, t=source: under_lightning(m, s, t),
-            lambda s=settings, m=model, t=source: strip_frame(m, s, t),
+            lambda s=settings, m=model, t=source: bare(m, s, t),
         )
 
 
-def random_tokens(model: HybridModel, count: int) -> Source:
+class Cached:
+    """Columns in memory."""
+
+    def __init__(self, columns: dict[str, torch.Tensor]) -> None:
+        self.columns = columns
+
+    def __len__(self) -> int:
+        return len(self.columns["label"])
+
+    def take(self, rows: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Some rows."""
+        return {name: column[rows] for name, column in self.columns.items()}
+
+
+def random_tokens(model: HybridModel, count: int) -> Cached:
     """Cached tokens of noise."""
     with torch.no_grad():
         tokens = model.tokenizer.encode(torch.rand(count, 1, 28, 28) * 2 - 1)
     codes = {f"codes{s}": c.to(torch.int16) for s, c in enumerate(tokens.codes)}
-    return Source({"latent": tokens.latent, "label": torch.arange(count) % 10, **codes})
+    return Cached({"latent": tokens.latent, "label": torch.arange(count) % 10, **codes})
 
 
-def under_lightning(model: HybridModel, settings: Training, source: Source) -> float:
+def under_lightning(model: HybridModel, settings: Training, source: Cached) -> float:
     """Seconds a step through `training.stage.fit`."""
     clock = Clock()
     model = copy.deepcopy(model)
@@ -78,17 +93,17 @@ def under_lightning(model: HybridModel, settings: Training, source: Source) -> f
     return (clock.ends[-1] - clock.ends[WARM - 1]) / (STEPS - WARM)
 
 
-def strip_frame(model: HybridModel, settings: Training, source: Source) -> float:
+def bare(model: HybridModel, settings: Training, source: Cached) -> float:
     """Seconds a step of a plain loop."""
     model = copy.deepcopy(model)
     model.tokenizer.requires_grad_(False)
     optimiser, ema, ends = make_optimiser(model, settings), Ema(model, settings.ema), []
     enabled = choose("cpu", "auto").precision == "bf16"
-    for index, batch in zip(range(STEPS), Batches(source, settings.batch, 0), strict=False):
+    for index, batch in zip(range(STEPS), Stream(Batches(source, settings.batch, 0)), strict=False):
         for group in optimiser.param_groups:
             group["lr"] = settings.lr * lr_share(index, settings)
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
-            loss = model.loss(cached_tokens(batch), batch, Draws(0, "generator", index))["loss"]
+            loss = model.loss(tokens_of(batch, model.tokenizer), batch, Draws(0, "generator", index))["loss"]
         optimiser.zero_grad()
         loss.backward()
         clip(model.parameters(), settings.clip)

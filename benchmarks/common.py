@@ -17,10 +17,10 @@ def demo_model(*overrides: str) -> tuple[Composed, HybridModel]:
     return composed, assemble_model(composed, assemble_data(composed).spec)
 
 
-def ratio(name: str, ours: Callable[[], float], strip_frame: Callable[[], float], rounds: int = 9) -> float:
+def ratio(name: str, ours: Callable[[], float], bare: Callable[[], float], rounds: int = 9) -> float:
     """Median over interleaved rounds of seconds `ours()` / seconds `bare()`; prints it."""
-    ours(), strip_frame()
-    pairs = [(ours(), strip_frame()) for _ in range(rounds)]
+    ours(), bare()
+    pairs = [(ours(), bare()) for _ in range(rounds)]
     ratios = [a / b for a, b in pairs]
     middle = statistics.median(ratios)
     a, b = (statistics.median(column) for column in zip(*pairs, strict=True))

@@ -27,7 +27,7 @@ import matplotlib as mpl
 
 from hybridgen.assemble import assemble_data, assemble_settings
 from hybridgen.config.compose import Composed, compose
-from hybridgen.evaluation.drawing import draw_pictures
+from hybridgen.evaluation.drawing import draw_samples
 from hybridgen.evaluation.evaluate import evaluate_samples
 from hybridgen.evaluation.whole import known_facts
 from hybridgen.generate.trained import Trained
@@ -118,7 +118,7 @@ def judged(
     """Figures of pictures of the seeds from `seed` on, drawn with these sampler settings."""
     data, chosen = assemble_data(composed), assemble_settings(composed, "metrics")
     chosen = dataclasses.replace(chosen, reference=reference, seed=seed, samples=samples)
-    pixels, labels = draw_pictures(model, samples, seed, chosen.batch, **settings)
+    pixels, labels = draw_samples(model, samples, seed, chosen.batch, **settings)
     seeds = f"{seed}-{seed + samples - 1}"
     protocol = {**known_facts(model), "sampler": {**model.config["sampler"], **settings}, "seeds": seeds}
     figures = evaluate_samples(pixels, labels, data, chosen, protocol)

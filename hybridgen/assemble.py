@@ -11,11 +11,12 @@ from typing import Any
 import torch
 
 from hybridgen.config.compose import Composed
-from hybridgen.config.registry import Card
+from hybridgen.config.registry import Card, Registry
 from hybridgen.config.schema import TREE, children, join
 from hybridgen.config.signature import read
 from hybridgen.config.values import as_tuple
 from hybridgen.data.base import Data
+from hybridgen.media.base import Medium
 from hybridgen.model import HybridModel
 from hybridgen.samplers.sampler import Sampler
 from hybridgen.system.errors import UserError
@@ -26,6 +27,17 @@ def assemble_data(composed: Composed) -> Data:
     """The data set; nothing is read yet."""
     data: Data = assemble_part(composed, "data")
     return data
+
+
+def assemble_medium(spec: DataSpec, registry: Registry) -> Medium:
+    """How samples that look like this are stored, shown, written and read.
+
+    Raises:
+        UserError: no card of that name, or its samples look otherwise.
+    """
+    cls: Any = registry.load(registry.resolved_card("medium", spec.medium))
+    medium: Medium = cls.of(spec)
+    return medium
 
 
 def assemble_model(composed: Composed, data: DataSpec) -> HybridModel:

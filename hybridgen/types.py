@@ -17,11 +17,17 @@ Grid = tuple[int, ...]
 
 @dataclass(frozen=True)
 class DataSpec:
-    """What a data set offers: x is (B, X, *size) in [-1, 1]; `classes` is empty without labels."""
+    """What a data set offers: x is (B, X, *size) in [-1, 1]; `classes` is empty without labels.
+
+    `medium` names the card of registry/medium/ that says how a sample is stored, shown, written and read. `rates` are
+    samples or frames per second of each axis, None where an axis has no time; empty: no axis has.
+    """
 
     channels: int
     size: Grid
     classes: tuple[str, ...] = ()
+    medium: str = "image"
+    rates: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True)

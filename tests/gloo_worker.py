@@ -11,7 +11,7 @@ from tiny_run import tiny
 from tiny_stage import KilledError, few_examples, train
 
 from hybridgen.assemble import assemble_data, assemble_model, assemble_sampler
-from hybridgen.evaluation.drawing import draw_pictures
+from hybridgen.evaluation.drawing import draw_samples
 from hybridgen.generate.trained import Trained
 from hybridgen.system import distributed
 from hybridgen.training.compute import Compute
@@ -42,7 +42,7 @@ def untrained():
 
 def draw():
     """Pictures of uneven batches: 5, 5, 5 and 2."""
-    return draw_pictures(untrained(), 17, 3, 5)[0]
+    return draw_samples(untrained(), 17, 3, 5)[0]
 
 
 def work(folder):

@@ -6,12 +6,10 @@ import torch
 from tiny_run import tiny
 
 from hybridgen.assemble import assemble_data, assemble_model
-from hybridgen.data.base import Examples
-from hybridgen.media.image import to_unit
+from hybridgen.data.base import MemorySplit
+from hybridgen.media.image import ImageMedium
 from hybridgen.runs.run import Run
 from hybridgen.system.distributed import is_first
-from hybridgen.training.batches import Source
-from hybridgen.training.cache import encode_all
 from hybridgen.training.compute import Compute
 from hybridgen.training.generator_module import GeneratorModule
 from hybridgen.training.held_out import generator_losses, tokenizer_figures
@@ -20,8 +18,9 @@ from hybridgen.training.settings import Training
 from hybridgen.training.sharding import split
 from hybridgen.training.stage import Stage, fit
 from hybridgen.training.tokenizer_module import TokenizerModule
+from hybridgen.training.tokens import MemoryTokens, Views
 
-COMPOSED = tiny()
+COMPOSED, MEDIUM = tiny(), ImageMedium(channels=1, size=28)
 PICTURES = 40  # with batches of 8 an order ends every fifth batch
 STEPS = 12
 
@@ -32,8 +31,8 @@ class KilledError(Exception):
 
 def few_examples():
     """The first pictures of the training data."""
-    whole = assemble_data(COMPOSED).load("train")
-    return Examples(whole.x[:PICTURES], whole.labels[:PICTURES])
+    whole = assemble_data(COMPOSED).split("train")
+    return MemorySplit(whole.x[:PICTURES], label=whole.labels[:PICTURES])
 
 
 def train(name, folder, extra=(), *, examples, precision="fp32", parts=(), compute=None, **settings):
@@ -42,11 +41,11 @@ def train(name, folder, extra=(), *, examples, precision="fp32", parts=(), compu
     torch.manual_seed(0)
     model = assemble_model(tiny(*parts), assemble_data(COMPOSED).spec)
     if name == "tokenizer":
-        module, source = TokenizerModule(model.tokenizer, chosen, 0), Source({"x": examples.x})
-        figures = partial(tokenizer_figures, model.tokenizer, to_unit(examples.x[:8]))
+        module, source = TokenizerModule(model.tokenizer, MEDIUM, chosen, 0), MemorySplit(examples.x)
+        figures = partial(tokenizer_figures, model.tokenizer, MEDIUM.restore(examples.x[:8]))
     else:
         model.tokenizer.eval().requires_grad_(False)
-        source = encode_all(model.tokenizer, examples, True, torch.device("cpu"))
+        source = MemoryTokens(model.tokenizer, Views(examples, MEDIUM, MEDIUM.mirrors), torch.device("cpu"))
         module = GeneratorModule(model, chosen, 0)
         figures = partial(generator_losses, model, source, torch.device("cpu"))
     machine = choose("cpu", precision, compute or Compute())

@@ -27,8 +27,9 @@ def run(args: argparse.Namespace) -> int:
     from hybridgen.workflows.preflight import check_ready, with_init
 
     composed = with_init(composed)
-    check_ready(composed)
+    notes = check_ready(composed)
     found = dry_run(composed)
+    found.warnings += notes
     if args.json:
         print(json.dumps(asdict(found), indent=1))
         return 0

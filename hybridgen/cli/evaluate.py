@@ -36,9 +36,12 @@ def run(args: argparse.Namespace) -> int:
     from hybridgen.workflows.preflight import check_ready
 
     composed, trained = open_model(args.model, args.overrides, args.runs, args.registry)
-    check_ready(composed, trained.data)
+    notes = check_ready(composed, trained.data)
     compute = assemble_settings(composed, "compute")
     told = None if is_later_rank(compute) else lambda what, done, of: say(f"drawing {what}: {done} of {of}")
+    if told is not None:
+        for note in notes:
+            say(note)
     with together(compute, trained.device, args.command):
         figures = evaluate_model(
             trained, assemble_data(composed), assemble_settings(composed, "metrics"),

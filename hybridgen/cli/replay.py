@@ -1,4 +1,4 @@
-"""`hybridgen replay`: draw a picture of ours again from what it says of its own making."""
+"""`hybridgen replay`: draw a sample of ours again from what it says of its own making."""
 
 import argparse
 from pathlib import Path
@@ -9,19 +9,21 @@ SUMMARY = VERBS["replay"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments that say which picture."""
-    parser.add_argument("picture", metavar="FILE.png", type=Path, help="one picture that `hybridgen sample` wrote")
+    """Arguments that say which sample."""
+    parser.add_argument("sample", metavar="FILE", type=Path, help="one sample that `hybridgen sample` wrote")
     parser.add_argument("--model", metavar="RUN|FILE", help="default: the run in --runs with the same weights")
     parser.add_argument("--runs", metavar="DIR", type=Path, default=Path("runs"), help="folder of the runs")
     parser.add_argument("--registry", metavar="DIR", type=Path, action="append", default=[], help="parts the run named")
-    parser.add_argument("--out", metavar="FILE", type=Path, help="where to write it; default: FILE_again.png")
+    parser.add_argument(
+        "--out", metavar="FILE", type=Path, help="where to write it; default: beside FILE, with _again in its name"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Draws it again and says whether every pixel is the same."""
+    """Draws it again and says whether every stored value is the same."""
     from hybridgen.generate.replay import draw_again
 
-    out = args.out or args.picture.with_name(f"{args.picture.stem}_again.png")
-    same = draw_again(args.picture, args.model, args.runs, args.registry, out)
-    print(f"{out}: {'the same, pixel for pixel' if same else 'drawn again, but some pixels differ (other hardware?)'}")
+    found = draw_again(args.sample, args.model, args.runs, args.registry, args.out)
+    same = "the same, value for value" if found.same else "drawn again, but some values differ (other hardware?)"
+    print(f"{found.path}: {same}")
     return 0

@@ -1,4 +1,4 @@
-"""`hybridgen sample`: draw pictures with a trained model, or complete one."""
+"""`hybridgen sample`: draw samples with a trained model, or complete one."""
 
 import argparse
 import os
@@ -28,12 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="language model that prompts go through, and fetched if it is not here; default: that of the training",
     )  # fmt: skip
     parser.add_argument("--system-prompt", metavar="TEXT|FILE", help="what the language model reads before each prompt")
-    parser.add_argument("--count", "-n", type=int, default=None, help="pictures; labels or prompts are taken in turn")
-    parser.add_argument("--seed", type=int, default=0, help="of the first picture; the next one has one more")
+    parser.add_argument("--count", "-n", type=int, default=None, help="samples; labels or prompts are taken in turn")
+    parser.add_argument("--seed", type=int, default=0, help="of the first sample; the next one has one more")
     parser.add_argument("--out", metavar="DIR", type=Path, default=Path("samples"), help="folder to write to")
-    parser.add_argument("--given", metavar="PICTURE", type=Path, help="a picture to complete")
+    parser.add_argument("--given", metavar="FILE", type=Path, help="a sample to complete")
     parser.add_argument(
-        "--mask", metavar="PICTURE", type=Path, help="white where --given is kept, black where it is drawn"
+        "--mask", metavar="FILE", type=Path, help="white where --given is kept, black where it is drawn"
     )
     parser.add_argument("--runs", metavar="DIR", type=Path, default=Path("runs"), help="folder of the runs")
     parser.add_argument("--registry", metavar="DIR", type=Path, action="append", default=[], help="parts the run named")
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Writes one PNG a picture and a grid, each saying in itself what made it."""
+    """Writes one file for each sample and a sheet of all, each saying in itself what made it."""
     import json
 
     from hybridgen.assemble import assemble_settings

@@ -26,7 +26,7 @@ _NAMES = {
     "nearest_real": ("  of real pictures", "{:.1f}"),
     "parameters/total": ("parameters", "{:,.0f}"),
     "macs": ("multiply-accumulates a picture", "{:,.0f}"),
-    "seconds_per_picture": ("seconds a picture", "{:.4f}"),
+    "seconds_per_sample": ("seconds a picture", "{:.4f}"),
     "seconds_total": ("seconds in all", "{:.0f}"),
 }
 

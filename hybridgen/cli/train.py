@@ -38,9 +38,9 @@ def run(args: argparse.Namespace) -> int:
     from hybridgen.workflows.preflight import check_ready, with_init
 
     composed = with_init(composed)
-    check_ready(composed)
+    notes = check_ready(composed)
     if not is_later_rank(assemble_settings(composed, "compute")):
-        say(summary(composed))
+        say("\n".join([summary(composed), *(f"note: {note}" for note in notes)]))
 
     def create() -> str:
         run = Run.create(Path(composed.config["runs"]), composed.name, composed.config, composed.delta)

@@ -1,4 +1,4 @@
-"""Curves of several runs, one on top of the other: as numbers for the page, and as a PNG."""
+"""Curves of several runs, one on top of the other: as numbers for the page, and as a file."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -11,9 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from hybridgen.comparison.entries import Entry
+from hybridgen.media.plots import LIGHT, save_figure, strip_frame
 from hybridgen.report.loss_curves import WIDE_RANGE, Curve, panels
-from hybridgen.report.svg_theme import LIGHT, strip_frame
-from hybridgen.system.files import atomic_path
 
 MOST = 400  # points a curve on the page; more cannot be told apart
 COLUMNS = 3
@@ -58,8 +57,8 @@ def overlays(entries: Sequence[Entry]) -> list[Overlay]:
     return sorted(shown, key=_order)
 
 
-def draw_png(overlaid: Sequence[Overlay], names: Sequence[str], path: Path) -> None:
-    """All panels in one picture, with one legend; the bands are from the lowest to the highest run."""
+def draw_curves(overlaid: Sequence[Overlay], names: Sequence[str], stem: Path) -> Path:
+    """All panels in one file, with one legend; the bands are from the lowest to the highest run. The path written."""
     rows = -(-len(overlaid) // COLUMNS)
     with matplotlib.rc_context({"font.size": 8, "grid.color": "#dedfda"}):
         figure = Figure(figsize=(4.2 * COLUMNS, 2.6 * rows + 0.3 * len(names) / COLUMNS + 0.4), layout="constrained")
@@ -67,8 +66,7 @@ def draw_png(overlaid: Sequence[Overlay], names: Sequence[str], path: Path) -> N
             _draw(figure.add_subplot(rows, COLUMNS, number), overlay)
         handles = [Line2D([], [], **_style(i)) for i in range(len(names))]
         figure.legend(handles, names, loc="outside upper left", ncols=COLUMNS, frameon=False)
-        with atomic_path(path) as temporary:
-            figure.savefig(temporary, dpi=110)
+        return save_figure(figure, stem, 110)
 
 
 def _named(found: Mapping[str, Mapping[str, Mapping[str, Curve]]]) -> list[tuple[str, Curve]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hybridgen.comparison.differences import lookup, worded
+from hybridgen.config.migrate import figure_name
 from hybridgen.evaluation.protocol import Figure
 from hybridgen.runs.run import Run
 from hybridgen.system.errors import UserError, unknown
@@ -67,7 +68,7 @@ def read_figures(run: Run) -> dict[str, Figure]:
         return {}
     try:
         stored = json.loads(run.summary.read_text())
-        return {name: Figure.from_json(each) for name, each in stored.items()}
+        return {figure_name(name): Figure.from_json(each) for name, each in stored.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{run.summary}: not a summary of figures ({error!r})") from error
 

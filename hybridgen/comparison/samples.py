@@ -1,65 +1,66 @@
-"""Pictures of the same seeds, one row an entry: each drawn anew by its own model with its own sampler."""
+"""Samples of the same seeds, one row for each entry: drawn anew by its own model with its own sampler."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import UInt8
-from PIL import Image
+import torch
+from jaxtyping import Shaped
+from torch import Tensor
 
 from hybridgen.comparison.entries import Entry, label
 from hybridgen.evaluation.drawing import balanced_labels
 from hybridgen.generate.trained import Trained, load
-from hybridgen.media.image import to_bytes
-from hybridgen.media.image_grid import picture_grid
-from hybridgen.media.provenance import model_hash, save_picture
+from hybridgen.media.base import Medium, Sheet
+from hybridgen.media.embed import sheet_in
 from hybridgen.runs.run import Run
+from hybridgen.runs.weights import model_hash
 from hybridgen.system.errors import UserError
 from hybridgen.training.machine import choose
 
 
 @dataclass(frozen=True)
 class Row:
-    """The pictures of an entry, drawn by its first run; `stored` is a grid from its folder where it cannot draw."""
+    """The samples of an entry, drawn by its first run; `file` is a sheet from its folder where it cannot draw."""
 
     name: str
-    pixels: UInt8[np.ndarray, "N X H W"] | None
+    stored: Shaped[Tensor, "N X *size"] | None
+    medium: Medium | None = None
     classes: tuple[str, ...] = ()
-    about: str = ""  # why there are no pictures, or which run drew them
+    about: str = ""  # why there are no samples, or which run drew them
     model: str | None = None
-    stored: Path | None = None
+    file: Path | None = None
 
-    def strip(self) -> Image.Image | None:
+    def html(self) -> str:
         """All in one line, under their classes."""
-        return None if self.pixels is None else picture_grid(self.pixels, len(self.pixels), column_titles=self.classes)
+        assert self.stored is not None and self.medium is not None, "the row has samples"
+        return self.medium.sheet(self.stored, {}, columns=len(self.stored), column_titles=self.classes).html
 
 
 def draw_rows(
     entries: Sequence[Entry], count: int, seed: int, registries: Sequence[Path], say: Callable[[str], None]
 ) -> list[Row]:
-    """`count` pictures an entry, of seeds `seed`, `seed` + 1, …, in all classes in turn."""
+    """`count` samples of each entry, of seeds `seed`, `seed` + 1, …, in all classes in turn."""
     rows = []
     for entry in entries:
-        say(f"drawing {count} pictures of {entry.name}")
+        say(f"drawing {count} samples of {entry.name}")
         rows.append(_row(entry, count, seed, registries))
     return rows
 
 
-def save_rows(rows: Sequence[Row], seed: int, path: Path) -> bool:
-    """All rows in one picture with their making inside; False when pictures of different shapes do not make one."""
-    drawn = [row for row in rows if row.pixels is not None]
-    pixels = [row.pixels for row in drawn if row.pixels is not None]
-    if not drawn or len({each.shape for each in pixels}) > 1:
-        return False
+def rows_sheet(rows: Sequence[Row], seed: int) -> Sheet | None:
+    """All rows on one sheet with their making inside; None where samples of different kinds make none."""
+    drawn = [row for row in rows if row.stored is not None]
+    stored = [row.stored for row in drawn if row.stored is not None]
+    if not drawn or len({each.shape for each in stored}) > 1 or len({row.medium for row in drawn}) > 1:
+        return None
     classes = {row.classes for row in drawn}
     titles = next(iter(classes)) if len(classes) == 1 else ()
-    grid = picture_grid(
-        np.concatenate(pixels), len(pixels[0]), column_titles=titles, row_titles=[row.name for row in drawn]
-    )
-    about = {"models": [row.model for row in drawn], "seeds": [seed, seed + len(pixels[0]) - 1]}
-    save_picture(path, grid, about)
-    return True
+    about = {"models": [row.model for row in drawn], "seeds": [seed, seed + len(stored[0]) - 1]}
+    medium = drawn[0].medium
+    assert medium is not None, "a row with samples has a medium"
+    names = [row.name for row in drawn]
+    return medium.sheet(torch.cat(stored), about, columns=len(stored[0]), column_titles=titles, row_titles=names)
 
 
 def _row(entry: Entry, count: int, seed: int, registries: Sequence[Path]) -> Row:
@@ -67,13 +68,12 @@ def _row(entry: Entry, count: int, seed: int, registries: Sequence[Path]) -> Row
     try:
         trained = _opened(run, registries)
     except UserError as error:
-        stored = run.path / "samples.png"
-        return Row(entry.name, None, about=str(error).splitlines()[0], stored=stored if stored.exists() else None)
+        return Row(entry.name, None, about=str(error).splitlines()[0], file=sheet_in(run.path, "samples"))
     labels = balanced_labels(count, len(trained.data.classes))
-    pixels = to_bytes(trained.sample(labels, seed=seed)).numpy()
+    stored = trained.medium.store(trained.sample(labels, seed=seed))
     classes = tuple(trained.data.classes[i] for i in labels) if trained.data.classes else ()
     said = f"drawn by {label(run)}" if len(entry.runs) > 1 else ""
-    return Row(entry.name, pixels, classes, said, model_hash(run.model))
+    return Row(entry.name, stored, trained.medium, classes, said, model_hash(run.model))
 
 
 def _opened(run: Run, registries: Sequence[Path]) -> Trained:

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hybridgen.comparison.curves import draw_png, overlays
+from hybridgen.comparison.curves import draw_curves, overlays
 from hybridgen.comparison.entries import Entry, label
 from hybridgen.comparison.page import page
-from hybridgen.comparison.samples import draw_rows, save_rows
+from hybridgen.comparison.samples import draw_rows, rows_sheet
 from hybridgen.comparison.scores import Cell
 from hybridgen.system.files import write_atomic
 
@@ -20,12 +20,12 @@ def write_comparison(
     out: Path, entries: Sequence[Entry], changed: Changed, figures: Figures, *,
     count: int, seed: int, registries: Sequence[Path] = (), say: Callable[[str], None],
 ) -> list[Path]:  # fmt: skip
-    """Writes compare.html, compare.json, curves.png and samples.png; the paths of those that there are.
+    """Writes compare.html, compare.json, the curves and a sheet of samples; the paths of those that there are.
 
     Args:
         out: the folder.
         entries, changed, figures: what is compared, in which keys it differs, what was measured.
-        count: pictures an entry; 0 draws none.
+        count: samples of each entry; 0 draws none.
         seed: of the first of them.
         registries: parts that the runs named.
         say: is told how drawing goes.
@@ -36,10 +36,10 @@ def write_comparison(
     write_atomic(written[0], page(entries, changed, figures, overlaid, rows, seed))
     write_atomic(written[1], json.dumps(as_json(entries, changed, figures), indent=1) + "\n")
     if overlaid:
-        written.append(out / "curves.png")
-        draw_png(overlaid, [entry.name for entry in entries], written[-1])
-    if save_rows(rows, seed, out / "samples.png"):
-        written.append(out / "samples.png")
+        written.append(draw_curves(overlaid, [entry.name for entry in entries], out / "curves"))
+    sheet = rows_sheet(rows, seed)
+    if sheet is not None:
+        written.append(sheet.save(out / "samples"))
     return written
 
 

@@ -37,7 +37,31 @@ def _renamed(old: str, new: str) -> Callable[[Node], None]:
     return change
 
 
+def _into(old: Mapping[str, str], new: str, card: str) -> Callable[[Node], None]:
+    """The change that moves options into a nested part: their old names to their names there."""
+
+    def change(node: Node) -> None:
+        if new not in node and any(name in node for name in old):
+            node[new] = {"card": card} | {inner: node.pop(name) for name, inner in old.items() if name in node}
+
+    return change
+
+
+def _of_card(name: str, change: Callable[[Node], None]) -> Callable[[Node], None]:
+    """A change of the nodes that this card fills."""
+    return lambda node: change(node) if node.get("card") == name else None
+
+
+FIGURES: Final[Mapping[str, str]] = {"seconds_per_picture": "seconds_per_sample"}
+
+
+def figure_name(name: str) -> str:
+    """The name of a figure today."""
+    return FIGURES.get(name, name)
+
+
 CHANGES: Final[tuple[tuple[str, Callable[[Node], None]], ...]] = (
+    ("data", _of_card("folder", _into({"size": "size", "channels": "channels"}, "medium", "image"))),
     ("model.residual_head", _renamed("told", "condition_input")),
     ("model.residual_head", _renamed("clock", "time_input")),
 )

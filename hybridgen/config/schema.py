@@ -22,6 +22,8 @@ class Experiment:
         runs: folder that the runs are written to.
         init: a run or weights file to start from.
         freeze: parts that are not trained, such as model.backbone.
+        tokens: where the encoded training data are kept: in memory, on disk in runs/tokens/, or nowhere, so that each
+            batch is encoded as it comes; auto: in memory while they take less than 512 MiB, else on disk.
     """
 
     seed: Annotated[int, Ge(0)] = 0
@@ -30,6 +32,7 @@ class Experiment:
     runs: str = "runs"
     init: str | None = None
     freeze: tuple[str, ...] = ()
+    tokens: Literal["auto", "memory", "disk", "none"] = "auto"
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ DOTTED = ("sweep.over",)  # nodes whose keys are dotted paths of the tree
 CONTRACTS: Mapping[str, str] = MappingProxyType(
     {
         "data": "hybridgen.data.base.Data",
+        "medium": "hybridgen.media.base.Medium",
         "tokenizer": "hybridgen.tokenizers.base.Tokenizer",
         "network": "hybridgen.nn.network.Network",
         "conditioner": "hybridgen.conditioners.base.Conditioner",

@@ -7,13 +7,15 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge
 
-from hybridgen.data.base import Data, Examples, Split
+from hybridgen.data.base import Data, Split, SplitName
+from hybridgen.media.base import Medium
+from hybridgen.media.image import ImageMedium
 from hybridgen.system.errors import UserError
 from hybridgen.types import DataSpec
 
 
 class Described(Data):
-    """What a data set would offer; loading it is refused.
+    """What a data set would offer; reading it is refused.
 
     Args:
         channels: X.
@@ -42,7 +44,12 @@ class Described(Data):
         names = _imagenet() if self.names == "imagenet" else tuple(map(str, range(self.classes)))
         return DataSpec(self.channels, self.size, names)
 
-    def load(self, split: Split) -> Examples:
+    @property
+    def medium(self) -> Medium:
+        """Images: what all published models here were trained on."""
+        return ImageMedium.of(self.spec)
+
+    def split(self, name: SplitName) -> Split:
         """Refuses.
 
         Raises:

@@ -1,4 +1,4 @@
-"""The two sets that travel with the package: real pictures that need no download.
+"""The two sets that travel with the package: real images that need no download.
 
 Sources and licences: `files/README.md` beside this file; both sets are MIT.
 """
@@ -6,9 +6,11 @@ Sources and licences: `files/README.md` beside this file; both sets are MIT.
 from pathlib import Path
 from typing import Literal
 
-from hybridgen.data.base import Data, Examples, Split
+from hybridgen.data.base import Data, Split, SplitName
 from hybridgen.data.fingerprint import file_hash
 from hybridgen.data.mosaic import load_split, mosaic_fingerprint, mosaic_spec
+from hybridgen.media.base import Medium
+from hybridgen.media.image import ImageMedium
 from hybridgen.system.errors import UserError
 from hybridgen.types import DataSpec
 
@@ -31,17 +33,22 @@ class Embedded(Data):
         self.file = Path(__file__).parent / "files" / f"{name}.npz"
 
     @property
+    def medium(self) -> Medium:
+        """Images."""
+        return ImageMedium.of(self.spec)
+
+    @property
     def spec(self) -> DataSpec:
         """Channels, size and class names."""
         return mosaic_spec(self._verified(), str(self.file), self.channels)
 
-    def load(self, split: Split) -> Examples:
-        """A split; `valid` is 5 % of the file's training pictures, class-balanced and fixed.
+    def split(self, name: SplitName) -> Split:
+        """A split; `valid` is 5 % of the file's training images, class-balanced and fixed.
 
         Raises:
             UserError: the file is absent or is not the one that was shipped.
         """
-        return load_split(self._verified(), str(self.file), self.channels, split)
+        return load_split(self._verified(), str(self.file), self.channels, name)
 
     def fingerprint(self) -> str:
         """Hash of the shipped file and of how it is read; reads nothing."""

@@ -1,102 +1,127 @@
-"""A folder of pictures as a data set: one subfolder a class, or all of one class when it is flat."""
+"""A folder of files as a data set: one subfolder for each class, or none; captions beside the files, or in one list."""
 
+import os
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-import torch
 from annotated_types import Ge
 
-from hybridgen.data.base import Data, Examples, Split
-from hybridgen.data.fingerprint import fingerprint_of
-from hybridgen.data.holdout import part
+from hybridgen.data.base import Data, Split, SplitName
+from hybridgen.data.captions import METADATA, read_metadata, read_sidecar
+from hybridgen.data.collection import Collection, Entry
 from hybridgen.data.roots import named_folder
-from hybridgen.media.image_read import SUFFIXES, as_tensor, fitted, read_picture, report
+from hybridgen.media.base import Medium, read_bytes
 from hybridgen.system.errors import UserError
 from hybridgen.types import DataSpec
 
-_TEST_SHARE, _VALID_SHARE = 0.1, 0.05
-_SPLIT_FOLDERS = ("train", "test")
+SPLIT_FOLDERS = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test"}
+LAYOUTS = "ROOT/CLASS/FILE, ROOT/FILE, or either of them below ROOT/train, ROOT/valid (or val) and ROOT/test"
 
 
-class ImageFolder(Data):
-    """Pictures of any size and encoding, made square: the shorter side resized with antialiasing, the centre kept.
+class Folder(Data):
+    """Files of one medium.
 
-    `root/<class>/*`; or `root/train/<class>/*` and `root/test/<class>/*`; or `root/*`, without classes.
-    Without a test folder 10 % of each class are held out as `test`; `valid` is 5 % of the rest. Both are fixed.
+    Layouts: `root/<class>/*`, `root/*` (without classes), or either below `root/train`, `root/valid` (or `val`) and
+    `root/test`. What has no folder of its own is held out: 10 % of each class as `test`, 5 % of the rest as `valid`;
+    always the same files. Captions stand in `<file>.txt`, one on each line, or in `metadata.jsonl`, whose lines have
+    `file_name` and `text`.
 
     Args:
         root: the folder; else the environment variable HYBRIDGEN_DATA.
-        size: side of the pictures in pixels.
-        channels: 1 for grey, 3 for colour.
+        medium: what the files are, and what a sample looks like.
+        max_bad_files: damaged files that are left out; where there are more, the folder is refused.
     """
 
-    def __init__(
-        self, *, root: str | None = None, size: Annotated[int, Ge(1)] = 32, channels: Literal[1, 3] = 3
-    ) -> None:
-        self.root, self.size, self.channels = root, size, channels
+    def __init__(self, *, root: str | None = None, medium: Medium, max_bad_files: Annotated[int, Ge(0)] = 0) -> None:
+        self._root, self._medium, self.max_bad_files = root, medium, max_bad_files
+
+    @property
+    def medium(self) -> Medium:
+        """What the files are."""
+        return self._medium
 
     @property
     def spec(self) -> DataSpec:
-        """Channels, size and class names (none when flat); looks at folder names only."""
-        return DataSpec(self.channels, (self.size, self.size), tuple(self._classes))
+        """Channels, size and class names (none when flat); looks at names only."""
+        return self._medium.spec(self.collection.classes)
 
-    def load(self, split: Split) -> Examples:
+    def split(self, name: SplitName) -> Split:
         """A split.
 
         Raises:
-            UserError: no picture is there, or some are damaged: all together, the first ten named.
+            UserError: no file is there, or more are damaged than may be: the first ten named.
         """
-        return dict(zip(("train", "valid", "test"), self._parts, strict=True))[split]
+        return self.collection.split(name)
 
     def fingerprint(self) -> str:
-        """Hash of all pictures and labels as they are trained on."""
-        return fingerprint_of(self.spec, *self._parts)
-
-    @property
-    def _folder(self) -> Path:
-        return named_folder(self.root, "a folder of pictures")
-
-    @property
-    def _trees(self) -> tuple[Path, ...]:
-        folders = tuple(self._folder / name for name in _SPLIT_FOLDERS)
-        return folders if all(f.is_dir() for f in folders) else (self._folder,)
-
-    @property
-    def _classes(self) -> list[str]:
-        names = {f.name for f in self._trees[0].iterdir() if f.is_dir() and not f.name.startswith(".")}
-        return sorted(name for name in names if _pictures(self._trees[0] / name))
+        """Hash of all contents, labels and captions."""
+        return self.collection.fingerprint()
 
     @cached_property
-    def _parts(self) -> tuple[Examples, Examples, Examples]:
-        read = [self._read(tree) for tree in self._trees]
-        whole = read[0]
-        rest, test = (whole, read[1]) if len(read) == 2 else part(whole.x, whole.labels, _TEST_SHARE, "test")
-        train, valid = part(rest.x, rest.labels, _VALID_SHARE, "valid")
-        if not (len(train.labels) and len(valid.labels) and len(test.labels)):
-            raise UserError(f"{self._folder}: {len(whole.labels)} pictures are too few to hold some out")
-        return train, valid, test
-
-    def _read(self, tree: Path) -> Examples:
-        classes = self._classes
-        files = [(f, i) for i, name in enumerate(classes) for f in _pictures(tree / name)]
-        files = files or [(f, 0) for f in _pictures(tree)]
-        x, labels, bad = [], [], []
-        for file, label in files:
-            try:
-                x.append(as_tensor(fitted(read_picture(file, self.channels), self.size)))
-                labels.append(label)
-            except UserError as error:
-                bad.append(str(error))
-        if bad:
-            raise report(bad, len(files), tree)
-        if not x:
-            known = " ".join(sorted(SUFFIXES))
-            raise UserError(f"{tree}: no pictures there, nor in its subfolders\n  known endings: {known}")
-        return Examples(torch.stack(x), torch.tensor(labels))
+    def collection(self) -> Collection:
+        """The files as samples."""
+        root = named_folder(self._root, f"a folder of {self._medium.units}")
+        return Collection(FolderSource(root, self._medium), self._medium, self.max_bad_files)
 
 
-def _pictures(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES and not f.name.startswith("."))
+class FolderSource:
+    """Entries of a folder.
+
+    Args:
+        root: the folder.
+        medium: says which endings count.
+    """
+
+    def __init__(self, root: Path, medium: Medium) -> None:
+        self.root, self.medium, self.where = root, medium, str(root.absolute())
+
+    def entries(self) -> list[Entry]:
+        """Class by class, each sorted by name."""
+        splits = {f.name: f for f in sorted(self.root.iterdir()) if f.is_dir() and f.name in SPLIT_FOLDERS}
+        if "train" not in splits:
+            return list(self._tree(self.root, ""))
+        beside = [
+            f.name for f in sorted(self.root.iterdir()) if f.is_dir() and f.name not in splits and f.name[0] != "."
+        ]
+        if beside:
+            raise UserError(f"{self.root}: {beside[0]} stands beside train; known layouts: {LAYOUTS}")
+        roles = [SPLIT_FOLDERS[name] for name in splits]
+        if len(set(roles)) < len(roles):
+            raise UserError(f"{self.root}: two folders for one split: {', '.join(splits)}")
+        return [entry for name, folder in splits.items() for entry in self._tree(folder, SPLIT_FOLDERS[name])]
+
+    def content(self, entry: Entry) -> bytes:
+        """The file."""
+        return read_bytes(Path(entry.at))
+
+    def _tree(self, folder: Path, split: str) -> Iterator[Entry]:
+        """One split, or all: class by class, or the files that lie there."""
+        loose = self._files([Path(f) for f in os.scandir(folder) if f.is_file()])
+        classes = [Path(f) for f in os.scandir(folder) if f.is_dir() and not f.name.startswith(".")]
+        groups = {c.name: self._files([p for p in c.rglob("*") if p.is_file()]) for c in sorted(classes)}
+        groups = {name: files for name, files in groups.items() if files}
+        if loose and groups:
+            raise UserError(
+                f"{folder}: {len(loose)} {self.medium.units} lie beside the folders of classes, the first is"
+                f" {loose[0].name}\n  known layouts: {LAYOUTS}"
+            )
+        rows = read_metadata(folder / METADATA) if (folder / METADATA).is_file() else None
+        pairs: list[tuple[Path, str | None]] = [(file, None) for file in loose]
+        pairs += [(file, label) for label, files in groups.items() for file in files]
+        sidecars = rows is None and any(file.with_suffix(".txt").is_file() for file, _ in pairs)
+        for file, label in pairs:
+            row = None if rows is None else rows.pop(file.relative_to(folder).as_posix(), None)
+            if rows is not None and row is None:
+                raise UserError(f"{folder / METADATA}: no line for {file.relative_to(folder).as_posix()}")
+            texts = row.texts if row is not None else read_sidecar(file) if sidecars else ()
+            stat, name = file.stat(), str(file.relative_to(self.root))
+            label = label if row is None or row.label is None else row.label
+            yield Entry(name, str(file), f"{stat.st_size} {stat.st_mtime_ns}", label, texts, split)
+        if rows:
+            name, row = next(iter(rows.items()))
+            raise UserError(f"{row.place}: {name}: there is no such file in {folder}")
+
+    def _files(self, paths: list[Path]) -> list[Path]:
+        return sorted(path for path in paths if self.medium.reads(path))

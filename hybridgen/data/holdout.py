@@ -1,15 +1,15 @@
-"""Which examples of a training set are held out: the same ones in every process, balanced over the classes."""
+"""Which samples of a training set are held out: the same ones in every process, balanced over the classes."""
 
 import numpy as np
+import torch
 from jaxtyping import Int
 from numpy import ndarray
-from torch import Tensor
 
-from hybridgen.data.base import Examples
+from hybridgen.data.base import MemorySplit, columns_at
 
 
 def held_out(labels: Int[ndarray, " N"], share: float, key: str) -> tuple[Int[ndarray, " K"], Int[ndarray, " H"]]:
-    """Rows that stay and rows that are held out, both ascending: `share` of each class, at least one if it has two.
+    """Rows that stay and rows that are held out, both ascending: `share` of each class, at least 1 of a class of 2.
 
     Guarantees that the two are disjoint, together all rows, and a function of (labels, share, key) alone.
     """
@@ -22,7 +22,8 @@ def held_out(labels: Int[ndarray, " N"], share: float, key: str) -> tuple[Int[nd
     return np.flatnonzero(~chosen), np.flatnonzero(chosen)
 
 
-def part(x: Tensor, labels: Tensor, share: float, key: str) -> tuple[Examples, Examples]:
-    """Examples that stay and examples held out, by `held_out`."""
-    stay, held = held_out(labels.numpy(), share, key)
-    return Examples(x[stay], labels[stay]), Examples(x[held], labels[held])
+def part(whole: MemorySplit, share: float, key: str) -> tuple[MemorySplit, MemorySplit]:
+    """Samples that stay and samples held out, by `held_out`."""
+    labels = torch.zeros(len(whole), dtype=torch.long) if whole.labels is None else whole.labels
+    stay, held = (torch.from_numpy(rows) for rows in held_out(labels.numpy(), share, key))
+    return tuple(MemorySplit(whole.x[rows], **columns_at(whole.columns, rows)) for rows in (stay, held))  # type: ignore[return-value]

@@ -9,13 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from einops import rearrange
+from jaxtyping import Int
 from numpy.typing import NDArray
+from torch import Tensor
 
-from hybridgen.data.base import Data, Examples, Split
+from hybridgen.data.base import Data, MemorySplit, Split, SplitName
 from hybridgen.data.fingerprint import file_hash
 from hybridgen.data.holdout import part
-from hybridgen.media.image_read import open_picture, upright
+from hybridgen.media.base import Medium
+from hybridgen.media.image import ImageMedium
+from hybridgen.media.image_read import read_tiles
 from hybridgen.system.errors import UserError
 from hybridgen.types import DataSpec
 
@@ -35,13 +38,18 @@ class Mosaic(Data):
         self.file, self.channels = Path(file).expanduser(), 1 if grey else 3
 
     @property
+    def medium(self) -> Medium:
+        """Images."""
+        return ImageMedium.of(self.spec)
+
+    @property
     def spec(self) -> DataSpec:
         """Channels, size and class names."""
         return mosaic_spec(_content(self.file), str(self.file), self.channels)
 
-    def load(self, split: Split) -> Examples:
+    def split(self, name: SplitName) -> Split:
         """A split; `valid` is a fixed, class-balanced slice of the file's training pictures."""
-        return load_split(_content(self.file), str(self.file), self.channels, split)
+        return load_split(_content(self.file), str(self.file), self.channels, name)
 
     def fingerprint(self) -> str:
         """Hash of the file and of how it is read."""
@@ -60,22 +68,27 @@ def mosaic_spec(content: bytes, place: str, channels: int) -> DataSpec:
     return DataSpec(channels, (tile, tile), tuple(str(name) for name in arrays["classes"]))
 
 
-def load_split(content: bytes, place: str, channels: int, split: Split) -> Examples:
+def load_split(content: bytes, place: str, channels: int, split: SplitName) -> MemorySplit:
     """A split of a mosaic file's bytes; `place` names the file in errors."""
     stored = "test" if split == "test" else "train"
-    arrays = _arrays(content, place, ("tile", *(f"{stored}_{name}" for name in ("webp", "cols", "labels"))))
+    arrays = _arrays(content, place, ("classes", "tile", *(f"{stored}_{name}" for name in ("webp", "cols", "labels"))))
     labels = torch.from_numpy(arrays[f"{stored}_labels"].astype(np.int64))
-    picture = open_picture(io.BytesIO(arrays[f"{stored}_webp"].tobytes()), f"{place}: {stored}_webp")
-    pixels = np.asarray(upright(picture, channels, f"{place}: {stored}_webp"))
     tile, columns = int(arrays["tile"]), int(arrays[f"{stored}_cols"])
-    if pixels.shape[:2] != (tile * -(-len(labels) // columns), tile * columns):
-        raise UserError(f"{place}: {stored}: {len(labels)} labels do not fit a mosaic of {pixels.shape[1::-1]} pixels")
-    tiles = pixels.reshape(*pixels.shape[:2], channels)
-    x = rearrange(tiles, "(r h) (c w) x -> (r c) x h w", h=tile, w=tile)[: len(labels)]
-    whole = Examples(torch.from_numpy(x.copy()), labels)
+    _check_labels(labels, arrays["classes"], f"{place}: {stored}")
+    content = arrays[f"{stored}_webp"].tobytes()
+    x = read_tiles(content, f"{place}: {stored}_webp", channels, tile, columns)
+    if not len(labels) <= len(x) < len(labels) + columns:
+        raise UserError(f"{place}: {stored}: {len(labels)} labels do not fit a mosaic of {len(x)} tiles")
+    whole = MemorySplit(x[: len(labels)], label=labels)
     if split == "test":
         return whole
-    return part(whole.x, whole.labels, VALID_SHARE, "valid")[split == "valid"]
+    return part(whole, VALID_SHARE, "valid")[split == "valid"]
+
+
+def _check_labels(labels: Int[Tensor, " N"], classes: NDArray[np.generic], place: str) -> None:
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(classes):
+        worst = int(labels.max()) if int(labels.max()) >= len(classes) else int(labels.min())
+        raise UserError(f"{place}: label {worst} is not one of {len(classes)} classes, 0 to {len(classes) - 1}")
 
 
 def _content(file: Path) -> bytes:

@@ -10,12 +10,15 @@ import torch
 from einops import rearrange
 from torchvision import datasets
 
-from hybridgen.data.base import Data, Examples, Split
+from hybridgen.data.base import Data, MemorySplit, Split, SplitName
+from hybridgen.data.damage import damaged
 from hybridgen.data.fingerprint import fingerprint_of
 from hybridgen.data.holdout import part
 from hybridgen.data.idx import read_idx
 from hybridgen.data.roots import find_root
-from hybridgen.media.image_read import as_tensor, read_picture, report
+from hybridgen.media.base import Medium
+from hybridgen.media.image import ImageMedium
+from hybridgen.media.image_read import read_reduced
 from hybridgen.system.errors import UserError
 from hybridgen.types import DataSpec
 
@@ -37,41 +40,46 @@ class FashionMNIST(Data):
         self.root = root
 
     @property
+    def medium(self) -> Medium:
+        """Images."""
+        return ImageMedium.of(self.spec)
+
+    @property
     def spec(self) -> DataSpec:
         """Channels, size and class names."""
         return DataSpec(1, (28, 28), tuple(datasets.FashionMNIST.classes))
 
-    def load(self, split: Split) -> Examples:
-        """A split; `valid` is 5 % of the training pictures, class-balanced and fixed."""
-        if split == "test":
+    def split(self, name: SplitName) -> Split:
+        """A split; `valid` is 5 % of the training images, class-balanced and fixed."""
+        if name == "test":
             return self._test
-        return self._parts[split == "valid"]
+        return self._parts[name == "valid"]
 
     def fingerprint(self) -> str:
-        """Hash of all pictures and labels."""
+        """Hash of all images and labels."""
         return fingerprint_of(self.spec, *self._parts, self._test)
 
     @cached_property
-    def _parts(self) -> tuple[Examples, Examples]:
+    def _parts(self) -> tuple[MemorySplit, MemorySplit]:
         whole = self._read("train")
-        return part(whole.x, whole.labels, VALID_SHARE, "valid")
+        return part(whole, VALID_SHARE, "valid")
 
     @cached_property
-    def _test(self) -> Examples:
+    def _test(self) -> MemorySplit:
         return self._read("t10k")
 
-    def _read(self, stem: str) -> Examples:
+    def _read(self, stem: str) -> MemorySplit:
         root = find_root("Fashion-MNIST", self.root, lambda r: _raw(r) is not None, _download(datasets.FashionMNIST))
         folder = _raw(root)
         assert folder is not None, "find_root returns only folders that hold the set"
         x = read_idx(folder / f"{stem}-images-idx3-ubyte", 3)
         labels = read_idx(folder / f"{stem}-labels-idx1-ubyte", 1).long()
         if len(x) != len(labels) or tuple(x.shape[1:]) != self.spec.size:
-            raise UserError(f"{folder}: {stem}: {tuple(x.shape)} pictures and {len(labels)} labels do not fit")
+            raise UserError(f"{folder}: {stem}: {tuple(x.shape)} images and {len(labels)} labels do not fit")
         if len(labels) and int(labels.max()) >= len(self.spec.classes):
             known = len(self.spec.classes)
             raise UserError(f"{folder}: {stem}: label {int(labels.max())} is not one of {known} classes")
-        return Examples(rearrange(x, "n h w -> n 1 h w"), labels)
+        return MemorySplit(rearrange(x, "n h w -> n 1 h w"), label=labels)
 
 
 class CIFAR10(Data):
@@ -85,31 +93,36 @@ class CIFAR10(Data):
         self.root = root
 
     @property
+    def medium(self) -> Medium:
+        """Images."""
+        return ImageMedium.of(self.spec)
+
+    @property
     def spec(self) -> DataSpec:
         """Channels, size and class names."""
         names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
         return DataSpec(3, (32, 32), names)
 
-    def load(self, split: Split) -> Examples:
-        """A split; `valid` is 5 % of the training pictures, class-balanced and fixed."""
-        if split == "test":
+    def split(self, name: SplitName) -> Split:
+        """A split; `valid` is 5 % of the training images, class-balanced and fixed."""
+        if name == "test":
             return self._test
-        return self._parts[split == "valid"]
+        return self._parts[name == "valid"]
 
     def fingerprint(self) -> str:
-        """Hash of all pictures and labels."""
+        """Hash of all images and labels."""
         return fingerprint_of(self.spec, *self._parts, self._test)
 
     @cached_property
-    def _parts(self) -> tuple[Examples, Examples]:
+    def _parts(self) -> tuple[MemorySplit, MemorySplit]:
         whole = self._read(train=True)
-        return part(whole.x, whole.labels, VALID_SHARE, "valid")
+        return part(whole, VALID_SHARE, "valid")
 
     @cached_property
-    def _test(self) -> Examples:
+    def _test(self) -> MemorySplit:
         return self._read(train=False)
 
-    def _read(self, train: bool) -> Examples:
+    def _read(self, train: bool) -> MemorySplit:
         base = datasets.CIFAR10.base_folder
         root = find_root("CIFAR-10", self.root, lambda r: (r / base).is_dir(), _download(datasets.CIFAR10))
         try:  # torchvision compares the MD5 of each file before it unpickles any
@@ -117,21 +130,26 @@ class CIFAR10(Data):
         except RuntimeError:
             raise UserError(f"{root / base}: damaged or incomplete: the MD5 of its files is not CIFAR-10's") from None
         x = torch.from_numpy(np.ascontiguousarray(rearrange(whole.data, "n h w x -> n x h w")))
-        return Examples(x, torch.tensor(whole.targets))
+        return MemorySplit(x, label=torch.tensor(whole.targets))
 
 
 class EuroSAT(Data):
     """EuroSAT, land seen from Sentinel-2, RGB, 10 classes; per class 10 % test, then 5 % of the rest valid.
 
-    "Contains modified Copernicus Sentinel data" belongs beside its pictures.
+    "Contains modified Copernicus Sentinel data" belongs beside its images.
 
     Args:
         root: folder that holds `eurosat/2750`; else HYBRIDGEN_DATA, else a download.
-        size: side of the pictures; the exact mean of square blocks of the 64x64 originals.
+        size: side of the images; the exact mean of square blocks of the 64x64 originals.
     """
 
     def __init__(self, *, root: str | None = None, size: Literal[8, 16, 32, 64] = 32) -> None:
         self.root, self.size = root, size
+
+    @property
+    def medium(self) -> Medium:
+        """Images."""
+        return ImageMedium.of(self.spec)
 
     @property
     def spec(self) -> DataSpec:
@@ -142,39 +160,39 @@ class EuroSAT(Data):
         )  # fmt: skip
         return DataSpec(3, (self.size, self.size), names)
 
-    def load(self, split: Split) -> Examples:
+    def split(self, name: SplitName) -> Split:
         """A split, fixed and class-balanced.
 
         Raises:
             UserError: the set is nowhere, or files are damaged (all are named in one report).
         """
-        return dict(zip(("train", "valid", "test"), self._parts, strict=True))[split]
+        return dict(zip(("train", "valid", "test"), self._parts, strict=True))[name]
 
     def fingerprint(self) -> str:
-        """Hash of all pictures and labels."""
+        """Hash of all images and labels."""
         return fingerprint_of(self.spec, *self._parts)
 
     @cached_property
-    def _parts(self) -> tuple[Examples, Examples, Examples]:
+    def _parts(self) -> tuple[MemorySplit, MemorySplit, MemorySplit]:
         root = find_root("EuroSAT", self.root, lambda r: (r / "eurosat/2750").is_dir(), _download(datasets.EuroSAT))
         x, labels, bad = [], [], []
         for label, name in enumerate(self.spec.classes):
-            for file in sorted((root / "eurosat/2750" / name).glob("*.jpg")):
+            folder = root / "eurosat/2750" / name
+            for file in sorted(folder.iterdir()) if folder.is_dir() else ():
+                if not self.medium.reads(file):
+                    continue
                 try:
-                    picture = read_picture(file, 3)
-                    if picture.size != (_EUROSAT_SIDE, _EUROSAT_SIDE):
-                        raise UserError(f"{file}: {picture.width}x{picture.height} pixels, not 64x64")
+                    x.append(read_reduced(file, _EUROSAT_SIDE, self.size))
+                    labels.append(label)
                 except UserError as error:
                     bad.append(str(error))
-                    continue
-                x.append(as_tensor(picture.reduce(_EUROSAT_SIDE // self.size)))
-                labels.append(label)
         if bad:
-            raise report(bad, len(bad) + len(x), root / "eurosat/2750")
+            raise damaged(bad, len(bad) + len(x), root / "eurosat/2750")
         if not x:
-            raise UserError(f"{root / 'eurosat/2750'}: no picture found")
-        rest, test = part(torch.stack(x), torch.tensor(labels), _EUROSAT_TEST_SHARE, "test")
-        train, valid = part(rest.x, rest.labels, VALID_SHARE, "valid")
+            raise UserError(f"{root / 'eurosat/2750'}: no image found")
+        whole = MemorySplit(torch.stack(x), label=torch.tensor(labels))
+        rest, test = part(whole, _EUROSAT_TEST_SHARE, "test")
+        train, valid = part(rest, VALID_SHARE, "valid")
         return train, valid, test
 
 

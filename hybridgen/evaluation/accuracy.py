@@ -1,6 +1,6 @@
-"""Class-conditional accuracy: does the judge see in a picture the class that was asked for.
+"""Class-conditional accuracy: does the judge see in a sample the class that was asked for.
 
-Alone a bad target: it rises above that of real pictures as variety is lost.
+Alone a bad target: it rises above that of real samples as variety is lost.
 """
 
 from jaxtyping import Int
@@ -11,12 +11,15 @@ from hybridgen.evaluation.intervals import share
 
 
 class Accuracy(Metric):
-    """`accuracy`, `accuracy_real` (of the test pictures), and `accuracy/<class>`, with binomial intervals."""
+    """`accuracy`, `accuracy_real` (of the test samples), and `accuracy/<class>`, with binomial intervals."""
 
     def measure(self, drawn: Sample, real: Real) -> Measured:
-        """Shares of right guesses; nothing when the extractor guesses no classes."""
-        if drawn.predicted is None or real.reference.predicted is None or not real.classes:
+        """Shares of right guesses; nothing when the extractor guesses no classes, or there are none."""
+        known = (drawn.predicted, drawn.labels, real.reference.predicted, real.reference.labels)
+        if any(each is None for each in known) or not real.classes:
             return {}
+        assert drawn.predicted is not None and drawn.labels is not None
+        assert real.reference.predicted is not None and real.reference.labels is not None
         figures: Measured = {
             "accuracy": _right(drawn.predicted, drawn.labels),
             "accuracy_real": _right(real.reference.predicted, real.reference.labels),

@@ -1,14 +1,15 @@
-"""The contract of a metric, and what it is given: drawn pictures and real ones, with features and guesses."""
+"""The contract of a metric, and what it is given: drawn samples and real ones, with features and guesses."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Shaped
 from numpy import ndarray
 from torch import Tensor
 
-from hybridgen.data.base import Examples
+from hybridgen.data.base import Split
+from hybridgen.media.base import Medium
 
 
 @dataclass(frozen=True)
@@ -25,31 +26,37 @@ Measured = dict[str, float | Interval]
 
 @dataclass(frozen=True)
 class Sample:
-    """Pictures as bytes, what an extractor sees in them, what class was asked for and what class is guessed."""
+    """What an extractor sees in samples, which class was asked for and which is guessed.
 
-    pixels: UInt8[Tensor, "N X *size"]
-    labels: Int[Tensor, " N"]
-    features: Float[ndarray, "N F"]  # float64
-    predicted: Int[Tensor, " N"] | None = None  # an extractor without classes guesses none
+    Args:
+        features: float64.
+        labels: class of each; None without classes.
+        predicted: guessed class; None where the extractor guesses none.
+        stored: the samples as a file would hold them; None for a real split, which is read where it is needed.
+    """
 
-    def take(self, rows: Int[ndarray, " K"]) -> "Sample":
-        """Some rows of everything."""
-        guesses = None if self.predicted is None else self.predicted[rows]
-        return Sample(self.pixels[rows], self.labels[rows], self.features[rows], guesses)
+    features: Float[ndarray, "N F"]
+    labels: Int[Tensor, " N"] | None = None
+    predicted: Int[Tensor, " N"] | None = None
+    stored: Shaped[Tensor, "N X *size"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.features)
 
 
 @dataclass(frozen=True)
 class Real:
     """The real side of a comparison.
 
-    `reference` is what drawn pictures are compared with; `control` are other real pictures, as many as were drawn where
+    `reference` is what drawn samples are compared with; `control` are other real samples, as many as were drawn where
     there are so many: measured in place of the drawn ones they give the floor. `test` and `train` are the whole splits.
     """
 
     reference: Sample
     control: Sample
-    test: Examples
-    train: Examples
+    test: Split
+    train: Split
+    medium: Medium
     classes: tuple[str, ...] = ()
 
 
@@ -57,7 +64,7 @@ class Metric(ABC):
     """One family of figures."""
 
     def check(self, drawn: int, reference: int, features: int) -> None:  # noqa: B027 - most metrics take any number
-        """Raises `UserError` when it cannot measure so many pictures; asked before any is drawn."""
+        """Raises `UserError` when it cannot measure so many samples; asked before any is drawn."""
 
     @abstractmethod
     def measure(self, drawn: Sample, real: Real) -> Measured:
@@ -65,5 +72,5 @@ class Metric(ABC):
 
 
 def as_float64(features: Float[Tensor, "N F"]) -> Float[ndarray, "N F"]:
-    """Features for metrics: sums over thousands of pictures lose too much in float32."""
+    """Features for metrics: sums over thousands of samples lose too much in float32."""
     return features.double().cpu().numpy().astype(np.float64)

@@ -1,6 +1,6 @@
-"""Drawn pictures in, figures with their protocols out: what `train` and `evaluate` call.
+"""Drawn samples in, figures with their protocols out: what `train` and `evaluate` call.
 
-Both sides are bytes before any network sees them, and neither is resized for the judge.
+Both sides are as stored before any network sees them, and neither is resized for the judge.
 """
 
 from collections.abc import Mapping
@@ -8,18 +8,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from hybridgen.config.registry import Registry
 from hybridgen.config.yaml_text import Place
-from hybridgen.data.base import Data, Examples
+from hybridgen.data.base import Data, Split
 from hybridgen.evaluation.base import Metric, Real, Sample
-from hybridgen.evaluation.features import Extractor, InceptionFeatures, JudgeFeatures
-from hybridgen.evaluation.judge import find_judge
-from hybridgen.evaluation.protocol import SAID, Figure, figure, missing_fields
+from hybridgen.evaluation.features import Extractor, InceptionFeatures, JudgeFeatures, RandomFeatures
+from hybridgen.evaluation.judge import TrainedJudge, find_judge
+from hybridgen.evaluation.protocol import SAID, Figure, figure, missing_fields, rounding
 from hybridgen.evaluation.settings import Metrics
 from hybridgen.system.errors import UserError, UserErrors
+
+_TRIED = 500  # real samples that a judge is tried on
 
 # Names of the figures when the features are Inception's: by these alone may they be called FID.
 _INCEPTION = {"frechet": "fid", "kid": "kid_inception"}
@@ -27,7 +29,7 @@ _ON_PIXELS = ("nearest", "nearest_real", "near_copies")
 _TITLES = {
     "frechet": "Fréchet distance (judge)", "fid": "FID", "kid": "kernel distance (judge)", "kid_inception": "KID",
     "precision": "precision", "recall": "recall", "accuracy": "accuracy by the judge",
-    "nearest": "median distance to the nearest training picture", "near_copies": "share of near copies",
+    "nearest": "median distance to the nearest training sample", "near_copies": "share of near copies",
 }  # fmt: skip
 
 
@@ -50,24 +52,27 @@ def find_metrics(settings: Metrics, registry: Registry) -> dict[str, Metric]:
     return found
 
 
-def check_metrics(data: Data, settings: Metrics, registry: Registry | None = None) -> None:
-    """Looks for all that `judge_pictures` will need, before any picture is drawn.
+def check_metrics(data: Data, settings: Metrics, registry: Registry | None = None) -> list[str]:
+    """Looks for all that `evaluate_samples` will need, before any sample is drawn.
+
+    Returns a sentence for each group of figures that cannot be had and will be left out.
 
     Raises:
-        UserError: as `judge_pictures` would.
+        UserError: a metric is unknown, or a file that the settings name does not serve.
     """
-    metrics, reference = find_metrics(settings, registry or Registry()), len(data.load(settings.reference).x)
-    judge = JudgeFeatures(find_judge(data, settings.judge), settings.batch, "cpu")
-    for metric in metrics.values():
-        metric.check(settings.samples, reference, judge.facts["dim"])
+    metrics, reference = find_metrics(settings, registry or Registry()), len(data.split(settings.reference))
+    extractor, notes = _extractor(data, settings, "cpu")
+    _, unfit = _able(metrics, settings.samples, reference, extractor)
     if settings.inception is not None:
         inception = InceptionFeatures(settings.inception, 1, "cpu")
-        for name in metrics.keys() & _INCEPTION.keys():
-            metrics[name].check(settings.samples, reference, inception.facts["dim"])
+        unfit |= _able(_on_inception(metrics), settings.samples, reference, inception)[1]
+    if not data.spec.classes and "accuracy" in metrics:
+        notes.append("accuracy is left out: these data have no classes")
+    return notes + [f"{name} is left out: {why}" for name, why in unfit.items()]
 
 
 def evaluate_samples(
-    pixels: UInt8[Tensor, "N X *size"],
+    stored: Shaped[Tensor, "N X *size"],
     labels: Int[Tensor, " N"],
     data: Data,
     settings: Metrics,
@@ -76,47 +81,100 @@ def evaluate_samples(
     registry: Registry | None = None,
     device: torch.device | str = "cpu",
 ) -> dict[str, Figure]:
-    """Every figure of drawn pictures that the settings ask for.
+    """Every figure of drawn samples that the settings ask for and that can be had (see `check_metrics`).
 
     `protocol` says what only the caller knows: data (its name), model (hash), weights (ema or raw), sampler (its
     settings), seeds, precision, device; and whatever else belongs to the record.
 
     Raises:
-        UserError: no judge for these data, an unknown metric, too few pictures for one.
+        UserError: an unknown metric, or a file that the settings name does not serve.
     """
     base = {"kind": "drawn", **protocol}
     if missing := missing_fields(base, SAID):
-        raise ValueError(f"the protocol of drawn pictures lacks {', '.join(missing)}")
+        raise ValueError(f"the protocol of drawn samples lacks {', '.join(missing)}")
     metrics = find_metrics(settings, registry or Registry())
-    judge = JudgeFeatures(find_judge(data, settings.judge), settings.batch, device)
+    extractor, _ = _extractor(data, settings, device)
+    classes = len(data.spec.classes)
     base |= {
-        "drawn": len(pixels), "class_distribution": labels.bincount(minlength=len(data.spec.classes)).tolist(),
-        "reference": settings.reference, "reference_hash": data.fingerprint(), "rounding": "uint8",
+        "drawn": len(stored), "class_distribution": labels.bincount(minlength=classes).tolist() if classes else [],
+        "reference": settings.reference, "reference_hash": data.fingerprint(), "rounding": rounding(data.medium),
     }  # fmt: skip
-    figures = _measured(metrics, judge, pixels, labels, data, settings, base)
+    drawn = stored, labels if classes else None
+    figures = _measured(metrics, extractor, drawn, data, settings, base)
     if settings.inception is not None:
-        some = {name: metric for name, metric in metrics.items() if name.removesuffix("_few") in _INCEPTION}
         inception = InceptionFeatures(settings.inception, min(settings.batch, 50), device)
-        theirs = _measured(some, inception, pixels, labels, data, settings, base)
-        figures |= theirs
+        figures |= _measured(_on_inception(metrics), inception, drawn, data, settings, base)
     return figures
 
 
+def _extractor(data: Data, settings: Metrics, device: torch.device | str) -> tuple[Extractor, list[str]]:
+    """The judge's features where there is one, else random ones, and what is to be said of that."""
+    judge = find_judge(data, settings.judge)
+    if judge is not None:
+        return JudgeFeatures(judge, settings.batch, device), _doubts(judge, data)
+    if len(data.spec.classes) < 2:
+        why = "these data have no classes" if not data.spec.classes else "these data have one class"
+        note = f"{why}, so no judge can be trained: distances use features of random convolutions"
+    else:
+        note = (
+            "there is no judge for these data: distances use features of random convolutions, and accuracy is left out"
+            "\n  train one: hybridgen judge DATA --out judge.safetensors, then metrics.judge=judge.safetensors"
+        )
+    return RandomFeatures(data, settings.batch, device), [note]
+
+
+def _doubts(judge: TrainedJudge, data: Data) -> list[str]:
+    """What speaks against using a judge: it does not recognise these data, though their shape and classes fit."""
+    split = data.split("test")
+    rows = torch.arange(min(_TRIED, len(split)))
+    assert split.labels is not None, "a judge is of data with classes"
+    _, guesses = JudgeFeatures(judge)(split.stored(rows))
+    assert guesses is not None, "a judge guesses classes"
+    right = float(torch.eq(guesses, split.labels[rows]).double().mean())
+    chance, known = 1 / max(1, len(data.spec.classes)), judge.card.accuracy_test
+    if right >= (chance + known) / 2:
+        return []
+    return [
+        f"the judge of {judge.card.data} does not fit these data: it recognises {right:.0%} of the real samples, and"
+        f" {known:.0%} of its own; figures over it mean little\n"
+        "  train one: hybridgen judge DATA --out judge.safetensors, then metrics.judge=judge.safetensors"
+    ]
+
+
+def _able(
+    metrics: Mapping[str, Metric], drawn: int, reference: int, extractor: Extractor
+) -> tuple[dict[str, Metric], dict[str, str]]:
+    """Metrics that can measure so many samples, and why the others cannot."""
+    able, unfit = {}, {}
+    for name, metric in metrics.items():
+        try:
+            metric.check(drawn, reference, extractor.facts["dim"])
+            able[name] = metric
+        except UserError as error:
+            unfit[name] = str(error).splitlines()[0]
+    return able, unfit
+
+
+def _on_inception(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
+    return {name: metric for name, metric in metrics.items() if name.removesuffix("_few") in _INCEPTION}
+
+
 def _measured(
-    metrics: Mapping[str, Metric], extractor: Extractor, pixels: Tensor, labels: Tensor, data: Data,
+    metrics: Mapping[str, Metric], extractor: Extractor, drawn: tuple[Tensor, Tensor | None], data: Data,
     settings: Metrics, base: Mapping[str, Any],
 ) -> dict[str, Figure]:  # fmt: skip
     """The metrics over one extractor's features, named after it."""
-    real = _real(data, extractor, settings, len(pixels))
-    features, predicted = extractor(pixels)
-    drawn = Sample(pixels, labels, features, predicted)
+    stored, labels = drawn
+    real = _real(data, extractor, settings, len(stored))
+    features, predicted = extractor(stored)
+    sample = Sample(features, labels, predicted, stored)
     is_inception = isinstance(extractor, InceptionFeatures)
     figures = {}
-    for card, metric in metrics.items():
-        for name, value in metric.measure(drawn, real).items():
+    for card, metric in _able(metrics, len(stored), len(real.reference), extractor)[0].items():
+        for name, value in metric.measure(sample, real).items():
             renamed = _renamed(name) if is_inception else name
             facts = {
-                **base, "metric": _title(renamed), "card": card, "reference_count": len(real.reference.pixels),
+                **base, "metric": _title(renamed), "card": card, "reference_count": len(real.reference),
                 "feature": None if name in _ON_PIXELS else extractor.facts,
             }  # fmt: skip
             figures[renamed] = figure(value, facts)
@@ -124,21 +182,22 @@ def _measured(
 
 
 def _real(data: Data, extractor: Extractor, settings: Metrics, count: int) -> Real:
-    """The reference split whole; as control the other split, cut to as many pictures as were drawn."""
-    splits = {"train": data.load("train"), "test": data.load("test")}
-    other = splits["test" if settings.reference == "train" else "train"]
-    rng = np.random.default_rng(settings.seed)
-    rows = rng.permutation(len(other.x))[:count]
-    control = Examples(other.x[rows], other.labels[rows])
+    """The reference split whole; as control the other split, cut to as many samples as were drawn."""
+    train, test = data.split("train"), data.split("test")
+    reference, other = (train, test) if settings.reference == "train" else (test, train)
+    rows = torch.from_numpy(np.random.default_rng(settings.seed).permutation(len(other))[:count])
     return Real(
-        reference=_seen(splits[settings.reference], extractor), control=_seen(control, extractor),
-        test=splits["test"], train=splits["train"], classes=data.spec.classes,
+        reference=_seen(reference, extractor, torch.arange(len(reference))), control=_seen(other, extractor, rows),
+        test=test, train=train, medium=data.medium, classes=data.spec.classes,
     )  # fmt: skip
 
 
-def _seen(examples: Examples, extractor: Extractor) -> Sample:
-    features, predicted = extractor(examples.x)
-    return Sample(examples.x, examples.labels, features, predicted)
+def _seen(split: Split, extractor: Extractor, rows: Int[Tensor, " K"]) -> Sample:
+    """Features of some rows of a split, read piece by piece."""
+    parts = [extractor(stored) for stored in split.chunks(rows=rows)]
+    guesses = [guess for _, guess in parts if guess is not None]
+    labels = None if split.labels is None else split.labels[rows]
+    return Sample(np.concatenate([features for features, _ in parts]), labels, torch.cat(guesses) if guesses else None)
 
 
 def _renamed(name: str) -> str:

@@ -1,8 +1,9 @@
-"""What a network sees in pictures: features of the judge, or of Inception as clean-fid feeds it.
+"""What a network sees in samples: features of the judge, or of Inception as clean-fid feeds it.
 
 Figures over the one and over the other have different names and are never mixed: only Inception's may be called FID.
 """
 
+import dataclasses
 import hashlib
 import tempfile
 import warnings
@@ -13,21 +14,25 @@ from typing import Any
 import numpy as np
 import torch
 from einops import rearrange
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Shaped
 from numpy import ndarray
 from torch import Tensor
 
+from hybridgen.data.base import Data
 from hybridgen.data.roots import cache_folder
 from hybridgen.evaluation.base import as_float64
-from hybridgen.evaluation.judge import FEATURES, TrainedJudge
+from hybridgen.evaluation.judge import FEATURES, Judge, TrainedJudge
+from hybridgen.nn.draws import keyed
 from hybridgen.system.errors import UserError
 
 DOWNLOAD = "download"
 _INCEPTION_FEATURES = 2048
+_MEASURED_ON = 2000  # training samples that give the scale of random features
+_FORMAT = 1  # of random features: raise it when others come out
 
 
 class Extractor(ABC):
-    """Features of pictures, and the class that each is taken for, where the network knows classes.
+    """Features of samples, and the class that each is taken for, where the network knows classes.
 
     `facts` go into the protocol.
     """
@@ -35,7 +40,7 @@ class Extractor(ABC):
     facts: dict[str, Any]
 
     @abstractmethod
-    def __call__(self, pixels: UInt8[Tensor, "N X *size"]) -> tuple[Float[ndarray, "N F"], Int[Tensor, " N"] | None]:
+    def __call__(self, stored: Shaped[Tensor, "N X *size"]) -> tuple[Float[ndarray, "N F"], Int[Tensor, " N"] | None]:
         """Features in float64, and guessed classes."""
 
 
@@ -44,7 +49,7 @@ class JudgeFeatures(Extractor):
 
     Args:
         trained: the judge.
-        batch: pictures at a time.
+        batch: samples at a time.
         device: where to compute.
     """
 
@@ -56,12 +61,43 @@ class JudgeFeatures(Extractor):
         }  # fmt: skip
 
     @torch.inference_mode()
-    def __call__(self, pixels: UInt8[Tensor, "N X *size"]) -> tuple[Float[ndarray, "N F"], Int[Tensor, " N"] | None]:
+    def __call__(self, stored: Shaped[Tensor, "N X *size"]) -> tuple[Float[ndarray, "N F"], Int[Tensor, " N"] | None]:
         """Features in float64, and guessed classes."""
-        seen = [self.net(some.to(self.device)) for some in pixels.split(self.batch)]
+        seen = [self.net(some.to(self.device)) for some in stored.split(self.batch)]
         features = torch.cat([features for features, _ in seen])
         guesses = torch.cat([logits.argmax(1) for _, logits in seen])
         return as_float64(features), guesses.cpu()
+
+
+class RandomFeatures(Extractor):
+    """96 features of convolutions that were never trained: for data without classes, or without a judge.
+
+    They see colour and texture, and compare only with themselves (on random embeddings: arXiv:2002.09797, section 5).
+
+    Args:
+        data: gives the samples' shape; the scale of each channel is measured on its training samples.
+        batch: samples at a time.
+        device: where to compute.
+    """
+
+    def __init__(self, data: Data, batch: int = 250, device: torch.device | str = "cpu") -> None:
+        spec, train = data.spec, data.split("train")
+        with torch.random.fork_rng(devices=[]):  # building draws weights that `initialise` then replaces
+            self.net = Judge(dataclasses.replace(spec, classes=("any",)))
+        self.net.initialise(keyed("random features"))
+        self.net.fit_scale(train.stored(torch.arange(min(_MEASURED_ON, len(train)))))
+        self.net.eval().requires_grad_(False).to(device)
+        self.batch, self.device = batch, device
+        self.facts = {
+            "net": "random convolutions", "hash": f"format {_FORMAT}", "dim": FEATURES, "resize": "none",
+            "range": "as stored",
+        }  # fmt: skip
+
+    @torch.inference_mode()
+    def __call__(self, stored: Shaped[Tensor, "N X *size"]) -> tuple[Float[ndarray, "N F"], Int[Tensor, " N"] | None]:
+        """Features in float64; it knows no classes."""
+        features = torch.cat([self.net(some.to(self.device))[0] for some in stored.split(self.batch)])
+        return as_float64(features), None
 
 
 class InceptionFeatures(Extractor):
@@ -69,7 +105,7 @@ class InceptionFeatures(Extractor):
 
     Args:
         file: the TorchScript file `inception-2015-12-05.pt`, or `download`.
-        batch: pictures at a time.
+        batch: samples at a time.
         device: where to compute.
 
     Raises:
@@ -97,10 +133,10 @@ class InceptionFeatures(Extractor):
         }  # fmt: skip
 
     @torch.inference_mode()
-    def __call__(self, pixels: UInt8[Tensor, "N X *size"]) -> tuple[Float[ndarray, "N F"], Int[Tensor, " N"] | None]:
+    def __call__(self, stored: Shaped[Tensor, "N X *size"]) -> tuple[Float[ndarray, "N F"], Int[Tensor, " N"] | None]:
         """Features in float64; it guesses no classes of ours."""
         seen = []
-        for some in pixels.split(self.batch):
+        for some in stored.split(self.batch):
             coloured = some.expand(-1, 3, -1, -1)  # grey three times, colour as it is
             large = np.stack([self.resize(picture) for picture in rearrange(coloured, "n x h w -> n h w x").numpy()])
             x = rearrange(torch.from_numpy(large), "n h w x -> n x h w").to(self.device)

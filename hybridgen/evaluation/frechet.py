@@ -20,13 +20,13 @@ from hybridgen.evaluation.base import Interval, Measured, Metric, Real, Sample
 from hybridgen.system.errors import UserError
 
 _BLOCKS = 25  # of the jackknife, a side; its deviation was within a quarter of the true one in simulation
-_FRACTIONS = (0.5, 0.6, 0.7, 0.85, 1.0)  # of the drawn pictures, for the line over 1/n
+_FRACTIONS = (0.5, 0.6, 0.7, 0.85, 1.0)  # of the drawn samples, for the line over 1/n
 _SUBSETS = 5  # random subsets a fraction
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Mean and covariance of features, and how many pictures they come from."""
+    """Mean and covariance of features, and how many samples they come from."""
 
     mean: Float[ndarray, " F"]
     covariance: Float[ndarray, "F F"]
@@ -34,22 +34,22 @@ class Moments:
 
 
 class Frechet(Metric):
-    """Four figures: `frechet`, its predicted `frechet_bias`, `frechet_floor` of real pictures, `frechet_infinity`.
+    """Four figures: `frechet`, its predicted `frechet_bias`, `frechet_floor` of real samples, `frechet_infinity`.
 
     Args:
-        allow_few: measure even with no more pictures than features, where covariances are singular.
+        allow_few: measure even with no more samples than features, where covariances are singular.
     """
 
     def __init__(self, *, allow_few: bool = False) -> None:
         self.allow_few = allow_few
 
     def measure(self, drawn: Sample, real: Real) -> Measured:
-        """The distance of drawn pictures to the reference, and what is needed to read it.
+        """The distance of drawn samples to the reference, and what is needed to read it.
 
         The bias is that of both sides together. The interval is that of the distance at this n, bias included.
 
         Raises:
-            UserError: fewer pictures than features on either side.
+            UserError: fewer samples than features on either side.
         """
         reference = real.reference.features
         self.check(len(drawn.features), *reference.shape)
@@ -64,13 +64,13 @@ class Frechet(Metric):
         }
 
     def check(self, drawn: int, reference: int, features: int) -> None:
-        """More pictures than features are needed on both sides, and two in any case."""
+        """More samples than features are needed on both sides, and two in any case."""
         if min(drawn, reference) < 2:
-            raise UserError(f"metrics.samples: a distance between moments needs two pictures; {drawn} are drawn")
+            raise UserError(f"metrics.samples: a distance between moments needs two samples; {drawn} are drawn")
         for count, side in ((drawn, "drawn"), (reference, "reference")):
             if count <= features and not self.allow_few:
                 raise UserError(
-                    f"metrics.samples: a Fréchet distance over {features} features needs more than {features} pictures;"
+                    f"metrics.samples: a Fréchet distance over {features} features needs more than {features} samples;"
                     f" {side}: {count}\n  take more, or ask for the card frechet_few to have the (meaningless) figure"
                 )
 
@@ -100,7 +100,7 @@ def bias(covariance: Float[ndarray, "F F"], count: int) -> float:
 
 
 def extrapolated(drawn: Float[ndarray, "N F"], target: Moments) -> float:
-    """The distance at infinitely many drawn pictures: intercept of a line over 1/n, five values of n.
+    """The distance at infinitely many drawn samples: intercept of a line over 1/n, five values of n.
 
     The reference stays as it is, so its own share of the bias remains.
     """
@@ -116,7 +116,7 @@ def extrapolated(drawn: Float[ndarray, "N F"], target: Moments) -> float:
 
 
 def deviation(drawn: Float[ndarray, "N F"], reference: Float[ndarray, "M F"]) -> float:
-    """Standard deviation of the distance under fresh pictures on both sides: a jackknife over blocks.
+    """Standard deviation of the distance under fresh samples on both sides: a jackknife over blocks.
 
     A bootstrap would add the small-sample bias a second time and, near the floor, overstate the deviation.
     """

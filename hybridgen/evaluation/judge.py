@@ -1,4 +1,4 @@
-"""The judge: a small classifier of a data set, whose features and guesses measure generated pictures offline.
+"""The judge: a small classifier of a data set, whose features and guesses measure generated samples offline.
 
 It takes the place of Inception where there is none; its figures are named after it and never called FID.
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 from einops import reduce
-from jaxtyping import Float, Shaped, UInt8
+from jaxtyping import Float, Shaped
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Generator, Tensor, nn
@@ -35,7 +35,7 @@ class Judge(nn.Module):
         spec: what it looks at: channels, number of dimensions, classes.
     """
 
-    mean: Tensor  # (X,) of the training pictures, in 0..255
+    mean: Tensor  # (X,) of the training samples, as stored
     std: Tensor  # (X,)
 
     def __init__(self, spec: DataSpec) -> None:
@@ -55,7 +55,7 @@ class Judge(nn.Module):
             width = wider
         self.head = nn.Linear(FEATURES, len(spec.classes))
 
-    def forward(self, x: UInt8[Tensor, "B X *size"]) -> tuple[Float[Tensor, "B F"], Float[Tensor, "B K"]]:
+    def forward(self, x: Shaped[Tensor, "B X *size"]) -> tuple[Float[Tensor, "B F"], Float[Tensor, "B K"]]:
         """Features, the mean over space of the last layer, and logits of the K classes."""
         scale = (-1, *[1] * (x.ndim - 2))  # channel constants, broadcast over space
         centred = (x.float() - self.mean.view(scale)) / self.std.view(scale)
@@ -69,8 +69,8 @@ class Judge(nn.Module):
         nn.init.normal_(self.head.weight, std=FEATURES**-0.5, generator=rng)
         nn.init.zeros_(self.head.bias)
 
-    def fit_scale(self, x: UInt8[Tensor, "N X *size"]) -> None:
-        """Measure mean and deviation of the training pictures, by channel."""
+    def fit_scale(self, x: Shaped[Tensor, "N X *size"]) -> None:
+        """Measure mean and standard deviation of the training samples, by channel."""
         flat = x.double().transpose(0, 1).flatten(1)
         self.mean.copy_(flat.mean(1))
         self.std.copy_(flat.std(1).clamp_min(1.0))  # a constant channel must not be blown up
@@ -87,7 +87,7 @@ class JudgeCard:
     fingerprint: str  # of the data set
     accuracy_valid: float
     accuracy_test: float
-    trained_on: int  # pictures
+    trained_on: int  # samples
     epochs: int
     seed: int
     command: str
@@ -135,11 +135,13 @@ def read_judge(file: Path) -> TrainedJudge:
     return TrainedJudge(net, card, hashlib.sha256(file.read_bytes()).hexdigest()[:12])
 
 
-def find_judge(data: Data, file: str | None = None) -> TrainedJudge:
+def find_judge(data: Data, file: str | None = None) -> TrainedJudge | None:
     """The judge for a data set: from `file`, else the shipped one made for such channels, size and classes.
 
+    None where there is none.
+
     Raises:
-        UserError: there is none, or it was made for other data; the message says how to train one.
+        UserError: the file cannot be read, or was made for other data.
     """
     spec = data.spec
     if file is not None:
@@ -150,12 +152,7 @@ def find_judge(data: Data, file: str | None = None) -> TrainedJudge:
     for shipped in sorted(_SHIPPED.glob("*.safetensors")):
         if _card(shipped).fits(spec):
             return read_judge(shipped)
-    known = ", ".join(file.stem for file in sorted(_SHIPPED.glob("*.safetensors")))
-    raise UserError(
-        f"metrics.judge: no judge for pictures of {spec.channels} channels, {_by(spec.size)}, and these"
-        f" {len(spec.classes)} classes\n  known: {known}\n"
-        "  train one: hybridgen judge DATA --out judge.safetensors, then metrics.judge=judge.safetensors"
-    )
+    return None
 
 
 def _card(file: Path) -> JudgeCard:

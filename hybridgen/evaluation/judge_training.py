@@ -9,14 +9,16 @@ from typing import Annotated
 
 import torch
 from annotated_types import Ge, Gt
-from jaxtyping import Int, UInt8
+from jaxtyping import Int, Shaped
 from torch import Tensor
 from torch.nn import functional as F
 
-from hybridgen.data.base import Data, Examples
+from hybridgen.data.base import Data, Split
 from hybridgen.evaluation.judge import Judge, JudgeCard
 from hybridgen.nn.draws import keyed
 from hybridgen.system.errors import UserError
+
+_SCALED_ON = 100_000  # training samples that give the scale of each channel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,12 +26,12 @@ class JudgeTraining:
     """How a judge is trained.
 
     Args:
-        epochs: passes over the training pictures.
-        batch: pictures a step.
+        epochs: passes over the training samples.
+        batch: samples a step.
         lr: largest learning rate of the cycle.
         weight_decay: L2 on the weights.
-        flip: mirror half of the pictures left to right.
-        shift: move each batch's pictures by up to so many pixels, the border filled with the edge.
+        flip: mirror half of the samples along the axes that their medium allows.
+        shift: move each batch's samples by up to so many entries along each axis, the border filled with the edge.
         seed: of the weights, the order and the augmentation.
     """
 
@@ -53,18 +55,19 @@ def train_judge(
     spec = data.spec
     if len(spec.classes) < 2:
         raise UserError(f"{name}: a judge learns to tell classes apart; these data have {len(spec.classes)}")
-    train, valid = data.load("train"), data.load("valid")
+    train, valid = data.split("train"), data.split("valid")
     with torch.random.fork_rng(devices=[]):  # building draws weights that `initialise` then replaces
         net = Judge(spec)
     net.initialise(keyed(how.seed, "judge", "weights"))
-    net.fit_scale(train.x)
-    steps = how.epochs * (len(train.x) // how.batch)
+    net.fit_scale(train.stored(torch.arange(min(_SCALED_ON, len(train)))))
+    steps = how.epochs * (len(train) // how.batch)
     optimizer = torch.optim.SGD(net.parameters(), lr=how.lr, momentum=0.9, nesterov=True, weight_decay=how.weight_decay)
     cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, how.lr, total_steps=max(steps, 2))
     best, kept = -1.0, net.state_dict()
+    mirrors = data.medium.mirrors if how.flip else ()
     for epoch in range(how.epochs):
         net.train()
-        for x, labels in _batches(train, how, epoch):
+        for x, labels in _batches(train, how, mirrors, epoch):
             loss = F.cross_entropy(net(x)[1], labels, label_smoothing=0.05)
             optimizer.zero_grad()
             loss.backward()
@@ -78,40 +81,46 @@ def train_judge(
     net.eval().requires_grad_(False)
     card = JudgeCard(
         spec.channels, spec.size, spec.classes, name, data.fingerprint(),
-        accuracy_valid=best, accuracy_test=accuracy(net, data.load("test")),
-        trained_on=len(train.x), epochs=how.epochs, seed=how.seed, command=command,
+        accuracy_valid=best, accuracy_test=accuracy(net, data.split("test")),
+        trained_on=len(train), epochs=how.epochs, seed=how.seed, command=command,
     )  # fmt: skip
     return net, card
 
 
 @torch.inference_mode()
-def accuracy(net: Judge, examples: Examples, batch: int = 500) -> float:
+def accuracy(net: Judge, split: Split, batch: int = 500) -> float:
     """Share of examples whose class the judge guesses; leaves it in evaluation mode."""
     net.eval()
-    pairs = zip(examples.x.split(batch), examples.labels.split(batch), strict=True)
-    right = sum(int((net(x)[1].argmax(1) == labels).sum()) for x, labels in pairs)
-    return right / len(examples.labels)
+    labels, right = _labels(split), 0
+    for rows in torch.arange(len(split)).split(batch):
+        right += int((net(split.stored(rows))[1].argmax(1) == labels[rows]).sum())
+    return right / len(split)
+
+
+def _labels(split: Split) -> Int[Tensor, " N"]:
+    assert split.labels is not None, "data with classes have labels"
+    return split.labels
 
 
 def _batches(
-    train: Examples, how: JudgeTraining, epoch: int
-) -> Iterator[tuple[UInt8[Tensor, "B X *size"], Int[Tensor, " B"]]]:
+    train: Split, how: JudgeTraining, mirrors: tuple[int, ...], epoch: int
+) -> Iterator[tuple[Shaped[Tensor, "B X *size"], Int[Tensor, " B"]]]:
     """Whole batches in an order of (seed, epoch), mirrored and shifted."""
     rng = keyed(how.seed, "judge", epoch)
-    rows = torch.randperm(len(train.x), generator=rng)
+    rows = torch.randperm(len(train), generator=rng)
     if len(rows) < how.batch:
-        raise UserError(f"{len(rows)} training pictures are fewer than one batch of {how.batch}; lower --batch")
+        raise UserError(f"{len(rows)} training samples are fewer than one batch of {how.batch}; lower --batch")
     for some in rows[: len(rows) - len(rows) % how.batch].split(how.batch):
-        x = train.x[some]
-        if how.flip:
+        x = train.stored(some)
+        for axis in mirrors:
             mirrored = torch.rand(len(some), generator=rng) < 0.5
-            x[mirrored] = x[mirrored].flip(-1)
+            x[mirrored] = x[mirrored].flip(axis)
         if how.shift:
             x = _shifted(x, torch.randint(-how.shift, how.shift + 1, (x.ndim - 2,), generator=rng).tolist())
-        yield x, train.labels[some]
+        yield x, _labels(train)[some]
 
 
-def _shifted(x: UInt8[Tensor, "B X *size"], offsets: list[int]) -> UInt8[Tensor, "B X *size"]:
+def _shifted(x: Shaped[Tensor, "B X *size"], offsets: list[int]) -> Shaped[Tensor, "B X *size"]:
     for axis, offset in enumerate(offsets, start=2):
         places = (torch.arange(x.shape[axis]) - offset).clamp(0, x.shape[axis] - 1)
         x = x.index_select(axis, places)

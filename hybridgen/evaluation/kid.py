@@ -1,9 +1,9 @@
-"""Kernel distance: unbiased squared MMD with a cubic kernel; its expectation does not depend on the number of pictures.
+"""Kernel distance: unbiased squared MMD with a cubic kernel; its expectation does not depend on the number of samples.
 
-The headline below 5,000 pictures. It may be negative, and is not clipped: clipping would bias it.
+The headline below 5,000 samples. It may be negative, and is not clipped: clipping would bias it.
 
 Source: KID, arXiv:1801.01401, section 4, kernel (x·y / F + 1)³.
-Differs: the value is the estimate over all pictures instead of a mean over random subsets.
+Differs: the value is the estimate over all samples instead of a mean over random subsets.
 """
 
 import numpy as np
@@ -15,22 +15,22 @@ from hybridgen.evaluation.intervals import around
 from hybridgen.system.errors import UserError
 
 _BLOCKS = 10
-_MOST = 5000  # pictures a side: kernels of 5,000 x 5,000 in float64 take 200 MB
+_MOST = 5000  # samples a side: kernels of 5,000 x 5,000 in float64 take 200 MB
 
 
 class KernelDistance(Metric):
-    """`kid`, with the interval over ten disjoint blocks of pictures, and `kid_floor` (real pictures drawn instead)."""
+    """`kid`, with the interval over ten disjoint blocks of samples, and `kid_floor` (real samples drawn instead)."""
 
     def check(self, drawn: int, reference: int, features: int) -> None:
-        """Two pictures a block on both sides."""
+        """Two samples a block on both sides."""
         if min(drawn, reference) < 2 * _BLOCKS:
             raise UserError(
-                f"metrics.samples: a kernel distance and its interval need at least {2 * _BLOCKS} pictures a side;"
+                f"metrics.samples: a kernel distance and its interval need at least {2 * _BLOCKS} samples a side;"
                 f" given {drawn} drawn and {reference} real ones"
             )
 
     def measure(self, drawn: Sample, real: Real) -> Measured:
-        """Unbiased squared MMD of drawn pictures, and of the control, to the reference."""
+        """Unbiased squared MMD of drawn samples, and of the control, to the reference."""
         reference = real.reference.features
         return {
             "kid": kernel_distance(drawn.features, reference),
@@ -41,7 +41,7 @@ class KernelDistance(Metric):
 def kernel_distance(a: Float[ndarray, "N F"], b: Float[ndarray, "M F"]) -> Interval:
     """Unbiased squared MMD.
 
-    The blocks pair fewer pictures than the value does, so the interval errs on the wide side.
+    The blocks pair fewer samples than the value does, so the interval errs on the wide side.
     """
     rng = np.random.default_rng(0)
     a, b = (rng.permutation(side)[:_MOST] for side in (a, b))
@@ -50,10 +50,10 @@ def kernel_distance(a: Float[ndarray, "N F"], b: Float[ndarray, "M F"]) -> Inter
 
 
 def mmd2(a: Float[ndarray, "N F"], b: Float[ndarray, "M F"]) -> float:
-    """The U-statistic: no picture is compared with itself. Needs two pictures a side."""
+    """The U-statistic: no sample is compared with itself. Needs two samples a side."""
     n, m = len(a), len(b)
     if min(n, m) < 2:
-        raise ValueError(f"a kernel distance needs two pictures a side, not {n} and {m}")
+        raise ValueError(f"a kernel distance needs two samples a side, not {n} and {m}")
 
     def kernel(x: Float[ndarray, "K F"], y: Float[ndarray, "L F"]) -> Float[ndarray, "K L"]:
         return (x @ y.T / x.shape[1] + 1) ** 3

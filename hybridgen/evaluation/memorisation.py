@@ -1,28 +1,32 @@
-"""Memorisation: how near drawn pictures lie to training pictures, against how near unseen real ones lie.
+"""Memorisation: how near drawn samples lie to training samples, against how near unseen real ones lie.
 
-Distances are root mean squares over pixels, in 0..255. A drawn picture is a near copy when it lies nearer to its
-nearest training picture than 99 of 100 test pictures do to theirs; so 1 % is what a faithful generator scores.
+Distances are root mean squares over stored values, such as pixels in 0..255. A drawn sample is a near copy when it
+lies nearer to its nearest training sample than 99 of 100 test samples do to theirs; so 1 % is what a faithful generator
+scores.
 """
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
+from hybridgen.data.base import Split
 from hybridgen.evaluation.base import Measured, Metric, Real, Sample
 from hybridgen.evaluation.intervals import share
 
 _COPY_QUANTILE = 0.01
-_CHUNK = 500
+_CHUNK = 2000
+_MOST = 10_000  # test samples whose distances tell how near is near
 
 
 class Memorisation(Metric):
-    """`nearest` and `nearest_real` (medians of drawn and of test pictures), `near_copies` (share of the drawn)."""
+    """`nearest` and `nearest_real` (medians of drawn and of test samples), `near_copies` (share of the drawn)."""
 
     def measure(self, drawn: Sample, real: Real) -> Measured:
-        """Distances to the whole training set, by pixels: no network can hide a copy."""
-        ours = nearest(drawn.pixels, real.train.x)
-        theirs = nearest(real.test.x, real.train.x)
+        """Distances to the whole training set, by stored values: no network can hide a copy."""
+        assert drawn.stored is not None, "drawn samples are at hand"
+        ours = nearest(drawn.stored, real.train)
+        theirs = nearest(real.test.stored(_some(real.test)), real.train)
         limit = float(np.quantile(theirs.numpy(), _COPY_QUANTILE))
         return {
             "nearest": float(ours.median()),
@@ -31,13 +35,24 @@ class Memorisation(Metric):
         }
 
 
-def nearest(a: UInt8[Tensor, "N X *size"], b: UInt8[Tensor, "M X *size"]) -> Float[Tensor, " N"]:
-    """Root mean square pixel distance of each of `a` to the nearest of `b`."""
-    points, others = a.flatten(1).float(), b.flatten(1).float()
-    norms = others.square().sum(1)
-    best = []
-    for rows in points.split(_CHUNK):
-        candidates = (norms - 2 * rows @ others.T).argmin(1)
-        # the expanded square loses digits near zero: the winner's distance is taken again, directly
-        best.append((rows - others[candidates]).square().mean(1).sqrt())
-    return torch.cat(best)
+def nearest(a: Shaped[Tensor, "N X *size"], among: Split) -> Float[Tensor, " N"]:
+    """Root mean square distance of each of `a` to the nearest sample of a split, which is read piece by piece."""
+    points = a.flatten(1).float()
+    best = torch.full((len(points),), torch.inf)
+    for chunk in among.chunks(_CHUNK):
+        others = chunk.flatten(1).float()
+        norms = others.square().sum(1)
+        for start in range(0, len(points), _CHUNK):
+            cut = slice(start, start + _CHUNK)
+            candidates = (norms - 2 * points[cut] @ others.T).argmin(1)
+            # the expanded square loses digits near zero: the winner's distance is taken again, directly
+            found = (points[cut] - others[candidates]).square().mean(1).sqrt()
+            nearer = found < best[cut]
+            best[cut] = torch.where(nearer, found, best[cut])
+    return best
+
+
+def _some(split: Split) -> Int[Tensor, " K"]:
+    """Numbers of the test samples that are measured: all of a small split, the same ones of a large one."""
+    order = np.random.default_rng(0).permutation(len(split)) if len(split) > _MOST else np.arange(len(split))
+    return torch.from_numpy(order[:_MOST])

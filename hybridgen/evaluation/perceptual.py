@@ -15,10 +15,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from hybridgen.media.base import Medium
 from hybridgen.system.errors import UserError
 from hybridgen.types import Grid
 
-SMALLEST = 32  # AlexNet's pooling leaves nothing of smaller pictures
+SMALLEST = 32  # AlexNet's pooling leaves nothing of smaller images
 
 
 class Perceptual:
@@ -26,7 +27,7 @@ class Perceptual:
 
     Args:
         file: AlexNet's convolutions, keys `features.<i>.weight`, as .safetensors or as torchvision's .pth.
-        batch: pictures at a time.
+        batch: images at a time.
         device: where to compute.
 
     Raises:
@@ -57,11 +58,11 @@ class Perceptual:
         self.facts = {"net": "LPIPS 0.1 AlexNet", "hash": digest, "resize": "none", "range": "-1..1"}
 
     @torch.inference_mode()
-    def distance(self, a: UInt8[Tensor, "N X H W"], b: UInt8[Tensor, "N X H W"]) -> float:
+    def distance(self, a: UInt8[Tensor, "N X H W"], b: UInt8[Tensor, "N X H W"], medium: Medium) -> float:
         """Mean over pairs; grey is repeated to three channels."""
         total = 0.0
         for x, y in zip(a.split(self.batch), b.split(self.batch), strict=True):
-            pair = [(z.to(self.device).float() / 127.5 - 1).expand(-1, 3, -1, -1) for z in (x, y)]
+            pair = [medium.restore(z.to(self.device)).expand(-1, 3, -1, -1) for z in (x, y)]
             total += float(self.net(*pair).double().sum())
         return total / len(a)
 
@@ -69,9 +70,9 @@ class Perceptual:
 def why_not(file: str | None, size: Grid) -> str:
     """Why LPIPS cannot be measured; empty when it can."""
     if len(size) != 2:
-        return "LPIPS is left out: it looks at pictures only"
+        return "LPIPS is left out: it looks at images only"
     if min(size) < SMALLEST:
-        return f"LPIPS is left out: it needs pictures of {SMALLEST} pixels, these have {min(size)}"
+        return f"LPIPS is left out: it needs images of {SMALLEST} pixels, these have {min(size)}"
     if file is None:
         return "LPIPS is left out: no weights at hand (metrics.lpips=FILE)"
     return ""

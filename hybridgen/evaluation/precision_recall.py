@@ -1,8 +1,8 @@
-"""Precision and recall: are drawn pictures like real ones, and are all real ones covered.
+"""Precision and recall: are drawn samples like real ones, and are all real ones covered.
 
 A set's manifold is the union of balls around its members, each reaching to its third-nearest neighbour.
 
-Source: arXiv:1904.06991, section 3. Both depend on the number of pictures, so both sides are cut to the same number.
+Source: arXiv:1904.06991, section 3. Both depend on the number of samples, so both sides are cut to the same number.
 """
 
 import numpy as np
@@ -19,18 +19,18 @@ _CHUNK = 2000
 
 
 class PrecisionRecall(Metric):
-    """`precision` and `recall`, and both for the control (`_real`), with intervals over pictures at fixed manifolds."""
+    """`precision` and `recall`, and both for the control (`_real`), with intervals over samples at fixed manifolds."""
 
     def check(self, drawn: int, reference: int, features: int) -> None:
-        """More pictures than neighbours on both sides."""
+        """More samples than neighbours on both sides."""
         if min(drawn, reference) <= _NEIGHBOUR:
             raise UserError(
-                f"metrics.samples: precision and recall need more than {_NEIGHBOUR} pictures a side; given"
+                f"metrics.samples: precision and recall need more than {_NEIGHBOUR} samples a side; given"
                 f" {drawn} drawn and {reference} real ones"
             )
 
     def measure(self, drawn: Sample, real: Real) -> Measured:
-        """Shares of pictures inside the other set's manifold; the larger set is thinned by a fixed seed."""
+        """Shares of samples inside the other set's manifold; the larger set is thinned by a fixed seed."""
         reference = real.reference.features
         count = min(len(drawn.features), len(reference), len(real.control.features))
         self.check(count, count, reference.shape[1])
@@ -50,6 +50,6 @@ def covered(a: Float[ndarray, "N F"], b: Float[ndarray, "M F"]) -> Bool[ndarray,
     points, centres = torch.from_numpy(a), torch.from_numpy(b)
     exact = "donot_use_mm_for_euclid_dist"  # the fast form loses digits where neighbours are close
     own = torch.cat([torch.cdist(rows, centres, compute_mode=exact) for rows in centres.split(_CHUNK)])
-    radii = own.kthvalue(_NEIGHBOUR + 1, dim=1).values  # the nearest is the picture itself
+    radii = own.kthvalue(_NEIGHBOUR + 1, dim=1).values  # the nearest is the sample itself
     hits = [(torch.cdist(rows, centres, compute_mode=exact) <= radii).any(1) for rows in points.split(_CHUNK)]
     return torch.cat(hits).numpy()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hybridgen.evaluation.base import Interval
+from hybridgen.media.base import Medium
 
 # Fields that must be there, by the protocol's kind. `said` are those that the caller knows and nobody else.
 SAID: Mapping[str, tuple[str, ...]] = {
@@ -77,6 +78,11 @@ def comparable(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
     return [name for name in names if a.get(name, absent) != b.get(name, absent)]
 
 
+def rounding(medium: Medium) -> str:
+    """How samples are rounded before they are measured: as the medium stores them."""
+    return str(medium.dtype).removeprefix("torch.")
+
+
 def sentence(protocol: Mapping[str, Any]) -> str:
     """The protocol as one sentence that a paper can quote."""
     kind = protocol["kind"]
@@ -84,7 +90,7 @@ def sentence(protocol: Mapping[str, Any]) -> str:
         facts = [_what_was_drawn(protocol), *_settings(protocol)]
     elif kind == "reconstructed":
         facts = [
-            f"{protocol['metric']} over the {protocol['count']:,} {protocol['split']} pictures of {protocol['data']}"
+            f"{protocol['metric']} over the {protocol['count']:,} {protocol['split']} samples of {protocol['data']}"
             f" (hash {protocol['data_hash']})",
             *_settings(protocol),
         ]
@@ -101,10 +107,14 @@ def sentence(protocol: Mapping[str, Any]) -> str:
 
 def _what_was_drawn(protocol: Mapping[str, Any]) -> str:
     feature = protocol["feature"]
-    on = f" on {feature['dim']} features of {feature['net']} (hash {feature['hash']})" if feature else " on pixels"
+    on = (
+        f" on {feature['dim']} features of {feature['net']} (hash {feature['hash']})"
+        if feature
+        else " on stored values"
+    )
     return (
-        f"{protocol['metric']}{on}, {protocol['drawn']:,} pictures ({_classes(protocol['class_distribution'])})"
-        f" against {protocol['reference_count']:,} {protocol['reference']} pictures of {protocol['data']}"
+        f"{protocol['metric']}{on}, {protocol['drawn']:,} samples ({_classes(protocol['class_distribution'])})"
+        f" against {protocol['reference_count']:,} {protocol['reference']} samples of {protocol['data']}"
         f" (hash {protocol['reference_hash']})"
     )
 
@@ -129,7 +139,7 @@ def _classes(counts: list[int]) -> str:
         return "no classes"
     if max(counts) - min(counts) <= 1:
         return f"{len(counts)} classes equally often"
-    return f"{min(counts)} to {max(counts)} a class"
+    return f"{min(counts)} to {max(counts)} per class"
 
 
 def _plain(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""The options of the node `metrics`: what is measured, on how many pictures, with which networks."""
+"""The options of the node `metrics`: what is measured, on how many samples, with which networks."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -11,14 +11,14 @@ class Metrics:
     """What is measured.
 
     Args:
-        samples: pictures that are drawn; figures of different numbers do not compare.
-        batch: pictures drawn, or looked at by a network, at a time.
-        seed: of the first picture; picture i has the seed plus i.
+        samples: samples that are drawn; figures of different numbers do not compare.
+        batch: samples drawn, or looked at by a network, at a time.
+        seed: of the first sample; sample i has the seed plus i.
         which: metric cards.
         judge: file of a judge, for data that none ships for; made by `hybridgen judge`.
         inception: Inception weights as clean-fid uses them, a TorchScript file, or `download`; adds FID and its KID.
         lpips: file of AlexNet weights for LPIPS, .safetensors or .pth; without it LPIPS is left out.
-        reference: the split that drawn pictures are compared with.
+        reference: the split that drawn samples are compared with.
     """
 
     samples: Annotated[int, Ge(1)] = 2000

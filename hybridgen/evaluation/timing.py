@@ -25,13 +25,13 @@ def seconds(call: Callable[[], object], *, repeats: int = 5, warm_up: int = 1) -
     return Interval(statistics.median(taken), min(taken), max(taken))
 
 
-def seconds_per_picture(
+def seconds_per_sample(
     draw: Callable[[int], object], batch: int, protocol: Mapping[str, Any], *, repeats: int = 5, warm_up: int = 1
 ) -> Figure:
-    """Seconds that `draw(batch)` takes a picture. `protocol` says: model, sampler, precision, device."""
+    """Seconds that `draw(batch)` takes per sample. `protocol` says: model, sampler, precision, device."""
     taken = seconds(lambda: draw(batch), repeats=repeats, warm_up=warm_up)
     said = {
-        "kind": "timed", **protocol, "metric": "seconds a picture", "batch": batch,
+        "kind": "timed", **protocol, "metric": "seconds per sample", "batch": batch,
         "warm_up": warm_up, "repeats": repeats, "threads": torch.get_num_threads(),
     }  # fmt: skip
     return figure(Interval(taken.value / batch, taken.low / batch, taken.high / batch), said)

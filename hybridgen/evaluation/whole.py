@@ -1,4 +1,4 @@
-"""A trained model judged whole: its tokenizer, its pictures with and without the residual, what it costs."""
+"""A trained model evaluated whole: its tokenizer, its samples with and without the residual, what it costs."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,19 +10,19 @@ from torch import Tensor, nn
 from hybridgen.config.registry import Registry
 from hybridgen.data.base import Data
 from hybridgen.evaluation.cost import macs, parameters
-from hybridgen.evaluation.drawing import balanced_labels, draw_pictures
+from hybridgen.evaluation.drawing import balanced_labels, draw_samples
 from hybridgen.evaluation.evaluate import evaluate_samples
 from hybridgen.evaluation.protocol import Figure, figure
 from hybridgen.evaluation.reconstruction import evaluate_reconstruction
 from hybridgen.evaluation.settings import Metrics
-from hybridgen.evaluation.timing import seconds_per_picture
+from hybridgen.evaluation.timing import seconds_per_sample
 from hybridgen.generate.trained import Trained
-from hybridgen.media.image import to_bytes, to_unit
-from hybridgen.media.provenance import model_hash
+from hybridgen.runs.weights import model_hash
 from hybridgen.system import distributed
 from hybridgen.tokenizers.rebuild import perplexity, rebuild
 
-TIMED = 100  # pictures a batch when a picture is timed
+TIMED = 100  # samples in a batch when a sample is timed
+MOST = 10_000  # test samples that a tokenizer is evaluated on
 Advance = Callable[[str, int, int], None]
 
 
@@ -63,11 +63,12 @@ def known_facts(trained: Trained) -> dict[str, Any]:
 
 def evaluate_tokenizer(trained: Trained, data: Data, settings: Metrics, facts: dict[str, Any]) -> dict[str, Figure]:
     """PSNR (and LPIPS where its weights are at hand) on the test split, residual share, perplexities."""
-    examples, tokenizer = data.load("test"), trained.model.tokenizer
-    x = to_unit(examples.x)
+    split, tokenizer, medium = data.split("test"), trained.model.tokenizer, data.medium
+    stored = split.stored(torch.arange(min(len(split), MOST)))
+    x = medium.restore(stored)
     parts = [rebuild(tokenizer, part.to(trained.device)) for part in x.split(settings.batch)]
-    full = torch.cat([to_bytes(part.full).cpu() for part in parts])
-    coarse = [to_bytes(part.discrete).cpu() for part in parts if part.discrete is not None]
+    full = torch.cat([medium.store(part.full).cpu() for part in parts])
+    coarse = [medium.store(part.discrete).cpu() for part in parts if part.discrete is not None]
     measured = {}
     if coarse:
         weights = [len(part.full) / len(x) for part in parts]
@@ -82,22 +83,22 @@ def evaluate_tokenizer(trained: Trained, data: Data, settings: Metrics, facts: d
 
         perceptual = Perceptual(settings.lpips, device=trained.device)
     discrete = torch.cat(coarse) if coarse else None
-    return evaluate_reconstruction(examples.x, discrete, full, protocol, measured=measured, perceptual=perceptual)
+    return evaluate_reconstruction(stored, discrete, full, medium, protocol, measured=measured, perceptual=perceptual)
 
 
 def costs(trained: Trained, facts: dict[str, Any]) -> dict[str, Figure]:
-    """Parameters, multiply-accumulates and seconds a picture, decoding included."""
+    """Parameters, multiply-accumulates and seconds per sample, decoding included."""
     counted = {"kind": "counted", "model": facts["model"]}
     named = parameters(trained.model)
     figures = {f"parameters/{k}": figure(v, {**counted, "metric": f"parameters of {k}"}) for k, v in named.items()}
     with _at_rest(trained.model):
         products = macs(lambda: trained.sample([0], batch=1))
-    drawing = {**counted, "sampler": trained.config["sampler"], "metric": "multiply-accumulates a picture"}
+    drawing = {**counted, "sampler": trained.config["sampler"], "metric": "multiply-accumulates per sample"}
     figures["macs"] = figure(products, drawing)
     said = {key: facts[key] for key in ("model", "precision", "device")} | {"sampler": trained.config["sampler"]}
     labels = balanced_labels(TIMED, len(trained.data.classes))
     return figures | {
-        "seconds_per_picture": seconds_per_picture(lambda n: trained.sample(labels[:n], batch=n), TIMED, said)
+        "seconds_per_sample": seconds_per_sample(lambda n: trained.sample(labels[:n], batch=n), TIMED, said)
     }
 
 
@@ -117,20 +118,20 @@ def _evaluate_drawn(
     trained: Trained, data: Data, settings: Metrics, facts: dict[str, Any], suffix: str,
     registry: Registry | None, advance: Advance | None,
 ) -> dict[str, Figure]:  # fmt: skip
-    pixels, labels = _drawn(trained, settings, suffix, advance)
+    stored, labels = _drawn(trained, settings, suffix, advance)
     seeds = f"{settings.seed}-{settings.seed + settings.samples - 1}"
     protocol = {**facts, "sampler": {**trained.config["sampler"], **_changed(suffix)}, "seeds": seeds}
-    figures = evaluate_samples(pixels, labels, data, settings, protocol, registry=registry, device=trained.device)
+    figures = evaluate_samples(stored, labels, data, settings, protocol, registry=registry, device=trained.device)
     own = {name: value for name, value in figures.items() if not ((suffix and "_real" in name) or "floor" in name)}
     shared = {} if suffix else {name: value for name, value in figures.items() if name not in own}
     return {f"{name}{suffix}": value for name, value in own.items()} | shared
 
 
 def _drawn(trained: Trained, settings: Metrics, suffix: str, advance: Advance | None) -> tuple[Tensor, Tensor]:
-    """Pictures and their labels; those of a suffix are drawn without the residual."""
-    what = "codes alone" if suffix else "pictures"
+    """Samples and their labels; those of a suffix are drawn without the residual."""
+    what = "codes alone" if suffix else "samples"
     told = None if advance is None else lambda done: advance(what, done, settings.samples)
-    return draw_pictures(trained, settings.samples, settings.seed, settings.batch, told, **_changed(suffix))
+    return draw_samples(trained, settings.samples, settings.seed, settings.batch, told, **_changed(suffix))
 
 
 def _changed(suffix: str) -> dict[str, int]:

@@ -1,39 +1,61 @@
 """A sample drawn again from what it says of its own making."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-from PIL import Image
+import torch
 
+from hybridgen.config.registry import Registry
+from hybridgen.config.yaml_text import Place
 from hybridgen.generate.trained import load
 from hybridgen.generate.write import requested
-from hybridgen.media.image import to_bytes
-from hybridgen.media.provenance import model_hash, read_provenance, save_picture, to_image
 from hybridgen.runs.run import Run, experiments_in, runs_in
+from hybridgen.runs.weights import model_hash
 from hybridgen.system.errors import UserError
 
 
-def draw_again(picture: Path, model: str | None, runs: Path, registries: Sequence[Path], out: Path) -> bool:
-    """Draws a picture again from its provenance and writes it to `out`; True when every pixel is the same.
+@dataclass(frozen=True)
+class Replayed:
+    """A sample drawn again: where it was written, and whether every stored value is the same."""
+
+    path: Path
+    same: bool
+
+
+def draw_again(sample: Path, model: str | None, runs: Path, registries: Sequence[Path], out: Path | None) -> Replayed:
+    """Draws a sample again from its provenance and writes it to `out`, by default beside it.
 
     Raises:
-        UserError: the picture does not say enough, or no run has the weights that it names.
+        UserError: the sample does not say enough, or no run has the weights that it names.
     """
-    said = read_provenance(picture)
+    said = _said(sample, registries)
     enough = {"model", "seed", "sampler"} <= said.keys() and not said.keys().isdisjoint({"label", "prompt"})
     if not enough or said.get("given"):
-        raise UserError(f"{picture}: only single pictures drawn from a seed can be drawn again; this is another kind")
+        raise UserError(f"{sample}: only single samples drawn from a seed can be drawn again; this is another kind")
     file = _with_weights(said["model"], runs) if model is None else Run.open(model, runs).model
     trained = load(file, registries=registries)
     settings = {name: value for name, value in said["sampler"].items() if name != "card"}
     if "prompt" in said:
         trained.load_text_encoder(said.get("text_encoder"), said.get("system_prompt"))
     request = [said["prompt"] if "prompt" in said else said["label"]]
-    pixels = to_bytes(trained.sample(**requested(request), seed=said["seed"], **settings)).numpy()[0]
-    save_picture(out, pixels, {key: value for key, value in said.items() if key != "version"})
-    with Image.open(picture) as before:
-        return np.array_equal(np.asarray(before), np.asarray(to_image(pixels)))
+    drawn = trained.medium.store(trained.sample(**requested(request), seed=said["seed"], **settings))[0]
+    path = out or sample.with_name(f"{sample.stem}_again{sample.suffix}")
+    trained.medium.write(path, drawn, {key: value for key, value in said.items() if key != "version"})
+    return Replayed(path, torch.equal(trained.medium.read(sample), drawn))
+
+
+def _said(sample: Path, registries: Sequence[Path]) -> dict[str, Any]:
+    """What the sample says of its making, read by the medium whose files end as it does."""
+    registry = Registry(registries)
+    cards = [registry.card("medium", name, Place("hybridgen replay")) for name in registry.names("medium")]
+    classes: list[Any] = [registry.load(card) for card in cards]
+    media = [medium for medium in classes if medium.suffix == sample.suffix.lower()]
+    if not media:
+        raise UserError(f"{sample}: no medium writes files that end in '{sample.suffix}'")
+    said: dict[str, Any] = media[0]().provenance(sample)
+    return said
 
 
 def _with_weights(digest: str, runs: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hybridgen.assemble import assemble_model, assemble_sampler
+from hybridgen.assemble import assemble_medium, assemble_model, assemble_sampler
 from hybridgen.conditioners.language_model import LanguageModel
 from hybridgen.config.compose import from_dict
+from hybridgen.config.registry import Registry
 from hybridgen.generate.requests import as_texts, check_kind, in_turn
+from hybridgen.media.base import Medium
 from hybridgen.model import Given, HybridModel
 from hybridgen.runs.weights import read_about, read_weights
 from hybridgen.samplers.sampler import Sampler
@@ -22,7 +25,7 @@ from hybridgen.types import DataSpec
 
 @dataclass
 class Trained:
-    """A model that can be asked for pictures.
+    """A model that can be asked for samples.
 
     `model.sample(labels=[3, 5], seed=0, head_steps=8)` needs nothing else; one that reads text takes
     `model.sample(prompts=["a fox in the snow"], seed=0)`, with its text encoder on this machine or loaded before.
@@ -37,6 +40,11 @@ class Trained:
     registries: tuple[Path, ...] = ()  # what the run named, so that its own parts are found again
     text_encoder: LanguageModel | None = None  # `load_text_encoder` brings it
 
+    @cached_property
+    def medium(self) -> Medium:
+        """How its samples are stored, shown, written and read."""
+        return assemble_medium(self.data, Registry(self.registries))
+
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
@@ -47,22 +55,22 @@ class Trained:
         count: int | None = None, seed: int = 0,
         seeds: Iterable[int] | None = None, batch: int = 250, given: Given | None = None, **settings: Any,
     ) -> Float[Tensor, "N X *size"]:  # fmt: skip
-        """Pictures in [-1, 1]; picture i has the seed `seed` + i and depends on it alone.
+        """Pictures in [-1, 1]; sample i has the seed `seed` + i and depends on it alone.
 
         Args:
-            labels: class of each picture; None: all classes.
-            prompts: text of each picture, for a model that reads text.
-            count: how many pictures; labels or prompts are taken in turn.
-            seed: of the first picture.
-            seeds: of each picture, instead.
-            batch: pictures drawn at once.
-            given: a picture to complete, for all.
+            labels: class of each sample; None: all classes.
+            prompts: text of each sample, for a model that reads text.
+            count: how many samples; labels or prompts are taken in turn.
+            seed: of the first sample.
+            seeds: of each sample, instead.
+            batch: samples drawn at once.
+            given: a sample to complete, for all.
             settings: of the sampler, over the trained model's own, such as head_steps=4, guidance=3.0, solver="heun".
         """
         chosen = self.asked(labels, prompts, count)
         each = [int(s) for s in (range(seed, seed + len(chosen)) if seeds is None else seeds)]
         if len(each) != len(chosen):
-            raise UserError(f"seeds: {len(each)} given for {len(chosen)} pictures")
+            raise UserError(f"seeds: {len(each)} given for {len(chosen)} samples")
         sampler = self.sampler_with(**settings)
         parts = []
         self.model.eval()
@@ -110,7 +118,7 @@ class Trained:
     def asked(
         self, labels: Sequence[int] | None = None, prompts: Sequence[str] | None = None, count: int | None = None
     ) -> list[int] | list[str]:
-        """What each of `count` pictures is asked to be: classes or prompts, in turn.
+        """What each of `count` samples is asked to be: classes or prompts, in turn.
 
         Raises:
             UserError: the model reads the other of the two, or there is nothing to draw.
@@ -119,10 +127,10 @@ class Trained:
         return self.labels(labels, count) if prompts is None else in_turn(prompts, count, "prompts")
 
     def labels(self, labels: Sequence[int] | None, count: int | None = None) -> list[int]:
-        """The class of each of `count` pictures: the labels in turn, or all classes in turn.
+        """The class of each of `count` samples: the labels in turn, or all classes in turn.
 
         Raises:
-            UserError: a class that the data have not, or no picture at all.
+            UserError: a class that the data have not, or no sample at all.
         """
         classes = max(1, len(self.data.classes))
         named = range(classes) if labels is None else [int(v) for v in labels]
@@ -156,7 +164,9 @@ def load(path: str | Path, device: str = "cpu", registries: Sequence[Path] = ())
         raise UserError(f"{file}: holds a {about.get('kind')}, not a generator")
     try:
         config, spec = dict(about["config"]), about["data"]
-        data = DataSpec(int(spec["channels"]), tuple(spec["size"]), tuple(spec["classes"]))
+        rates = tuple(spec.get("rates", ()))
+        looks = int(spec["channels"]), tuple(spec["size"]), tuple(spec["classes"])
+        data = DataSpec(*looks, medium=str(spec.get("medium", "image")), rates=rates)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{file}: its hybridgen config is damaged ({error!r})") from error
     composed = from_dict(config, registries, name=str(file))

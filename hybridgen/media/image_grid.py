@@ -1,4 +1,4 @@
-"""Pictures side by side in one picture."""
+"""Images side by side in one image."""
 
 import re
 from collections.abc import Sequence
@@ -8,30 +8,30 @@ from einops import rearrange, repeat
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from hybridgen.media.provenance import to_image
+from hybridgen.media.png import to_image
 from hybridgen.system.errors import UserError
 
-SEEN = 96  # pixels a side below which a picture is hard to judge on a screen
+SEEN = 96  # pixels a side below which an image is hard to judge on a screen
 GAP = 2
 LINE = 18  # height of a caption
 _INNER_CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
-def picture_grid(
+def image_grid(
     pixels: UInt8[np.ndarray, "N X H W"], columns: int | None = None, *,
     column_titles: Sequence[str] = (), row_titles: Sequence[str] = (),
 ) -> Image.Image:  # fmt: skip
-    """A grid, row by row, on white; small pictures are enlarged by a whole factor, each pixel a square.
+    """A grid, row by row, on white; small images are enlarged by a whole factor, each pixel a square.
 
     Args:
-        pixels: the pictures.
+        pixels: the images.
         columns: how many in a row; None makes the grid about square.
-        column_titles: written above; at most one a column.
-        row_titles: written to the left; at most one a row.
+        column_titles: written above; at most one for each column.
+        row_titles: written to the left; at most one for each row.
     """
     count, channels, height, width = pixels.shape
     if count == 0:
-        raise UserError("a grid needs at least one picture")
+        raise UserError("a grid needs at least one image")
     columns = columns or max(len(column_titles), int(np.ceil(np.sqrt(count))))
     rows = -(-count // columns)
     factor = max(1, -(-SEEN // max(height, width)))

@@ -1,7 +1,5 @@
 """report.html: one file, without network or script, for a screen, a phone or a printer, light and dark."""
 
-import base64
-import io
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -10,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from hybridgen.media.provenance import to_image
+from hybridgen.media.base import Sheet
 from hybridgen.report.loss_curves import BY_SCALE, curve_svg, panels
-from hybridgen.report.progression import Strip
+from hybridgen.report.progression import Progression
 from hybridgen.runs.run import Run
 from hybridgen.system.files import write_atomic
 
@@ -23,21 +21,23 @@ STAGES = ("tokenizer", "generator")  # the order of the sections; other stages f
 def write_report(
     run: Run,
     figures: Mapping[str, Mapping[str, Any]] | None = None,
-    pictures: Mapping[str, Path] | None = None,
-    strips: Sequence[Strip] = (),
+    sheets: Mapping[str, Sheet] | None = None,
+    progressions: Sequence[Progression] = (),
+    notes: Sequence[str] = (),
 ) -> Path:
     """Write the run's page and return its path.
 
     Args:
         run: gives experiment, config delta, versions and curves.
         figures: by name {"value", "interval": [low, high] or absent, "protocol": {...}}, as summary.json has them.
-        pictures: image files to show, by heading; they travel inside the page.
-        strips: pictures of how the canvas comes about.
+        sheets: samples to show, by heading; they travel inside the page.
+        progressions: how the canvas comes about.
+        notes: which figures were left out, and why.
     """
     parts = [_header(run)]
-    parts += [_picture(title, path) for title, path in (pictures or {}).items()]
-    parts += [_strip(strip) for strip in strips]
-    parts += [_figures(figures)] if figures else []
+    parts += [_sheet(title, sheet) for title, sheet in (sheets or {}).items()]
+    parts += [_progression(progression) for progression in progressions]
+    parts += [_figures(figures, notes)] if figures else []
     parts += _curves(run.metrics())
     parts += [_delta(run.delta), _origin(run.info)]
     title = escape(f"{run.experiment} {run.name}")
@@ -59,36 +59,29 @@ def _header(run: Run) -> str:
     )
 
 
-def _picture(title: str, path: Path) -> str:
-    kind = "jpeg" if path.suffix.lower() in (".jpg", ".jpeg") else "png"
-    source = f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
-    return _section(title, f'<div class=wide><img class=sheet src="{source}" alt="{escape(title)}"></div>')
+def _sheet(title: str, sheet: Sheet) -> str:
+    return _section(title, f"<div class=wide>{sheet.html}</div>")
 
 
-def _strip(strip: Strip) -> str:
-    head = "".join(f"<th scope=col>{escape(title)}</th>" for title in strip.columns)
+def _progression(shown: Progression) -> str:
+    head = "".join(f"<th scope=col>{escape(title)}</th>" for title in shown.columns)
     rows = []
-    for index, row in enumerate(strip.pixels):
-        title = strip.rows[index] if strip.rows else ""
-        cells = "".join(f"<td>{_cell(pixels, strip.columns[i])}</td>" for i, pixels in enumerate(row))
-        rows.append(f"<tr>{f'<th scope=row>{escape(title)}</th>' if strip.rows else ''}{cells}</tr>")
-    corner = "<td></td>" if strip.rows else ""
+    for index, row in enumerate(shown.cells):
+        title = shown.rows[index] if shown.rows else ""
+        cells = "".join(f"<td>{cell}</td>" for cell in row)
+        rows.append(f"<tr>{f'<th scope=row>{escape(title)}</th>' if shown.rows else ''}{cells}</tr>")
+    corner = "<td></td>" if shown.rows else ""
     table = f"<table class=strip><thead><tr>{corner}{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-    return _section(strip.title, f"<p>{escape(strip.caption)}</p><div class=wide>{table}</div>")
+    return _section(shown.title, f"<p>{escape(shown.caption)}</p><div class=wide>{table}</div>")
 
 
-def _cell(pixels: Any, title: str) -> str:
-    out = io.BytesIO()
-    to_image(pixels).save(out, format="PNG", optimize=True)
-    return f'<img src="data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}" alt="{escape(title)}">'
-
-
-def _figures(figures: Mapping[str, Mapping[str, Any]]) -> str:
+def _figures(figures: Mapping[str, Mapping[str, Any]], notes: Sequence[str]) -> str:
     """The figures of the whole; those of single classes, scales and parts are folded away below."""
     whole = {name: figure for name, figure in figures.items() if not is_detail(name)}
     details = {name: figure for name, figure in figures.items() if is_detail(name)}
     more = f"<details class=more><summary>by class, scale and part</summary>{_table(details)}</details>"
-    return _section("Figures", _table(whole) + (more if details else ""))
+    said = "".join(f"<p class=facts>{escape(note)}</p>" for note in notes)
+    return _section("Figures", said + _table(whole) + (more if details else ""))
 
 
 def is_detail(name: str) -> bool:
@@ -151,7 +144,7 @@ def _delta(delta: Mapping[str, Any]) -> str:
 def _origin(info: Mapping[str, Any]) -> str:
     facts = {"commit": info["commit"] or "not in a git checkout", **info["versions"]}
     items = "".join(f"<dt>{escape(key)}</dt><dd>{escape(str(value))}</dd>" for key, value in facts.items())
-    note = "The pictures on this page were generated by a model."
+    note = "The samples on this page were generated by a model."
     return f"<footer><details><summary>Commit and versions</summary><dl>{items}</dl></details><p>{note}</p></footer>"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from hybridgen.report.svg_theme import LINES, RAMP, page_svg, strip_frame
+from hybridgen.media.plots import LINES, RAMP, page_svg, strip_frame
 
 SPLITS = ("train", "held_out")
 BY_SCALE = " by scale"

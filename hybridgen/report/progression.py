@@ -1,26 +1,23 @@
-"""The painting strip: the same seeds, the canvas after each scale, then with the residual."""
+"""The same seeds in the course of sampling: the canvas after each scale, then with the residual."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from jaxtyping import UInt8
-
 
 @dataclass(frozen=True)
-class Strip:
-    """Pictures in rows (one a seed) and titled columns (one a moment of the painting).
+class Progression:
+    """Samples in rows (one for each seed) and titled columns (one for each moment).
 
     Args:
-        title: heading of the strip.
-        pixels: the pictures.
-        columns: a title a column.
-        rows: a title a row, e.g. the class; may be empty.
+        title: heading.
+        cells: HTML elements that show the samples, row by row.
+        columns: a title for each column.
+        rows: a title for each row, such as its class; may be empty.
         caption: a sentence on what is seen.
     """
 
     title: str
-    pixels: UInt8[np.ndarray, "rows columns X H W"]
+    cells: Sequence[Sequence[str]]
     columns: Sequence[str]
     rows: Sequence[str] = ()
     caption: str = ""

@@ -1,11 +1,12 @@
 """Weights and the config that made them, in one safetensors file: nothing is unpickled, nothing imported unasked."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,6 +20,7 @@ from hybridgen.types import DataSpec
 
 FORMAT = 1
 _KEY = "hybridgen"
+LONGEST_HEADER = 100 << 20  # bytes of a safetensors header that are read
 
 
 def save(path: Path, module: nn.Module, about: dict[str, Any]) -> None:
@@ -76,6 +78,21 @@ def read_weights(path: Path, module: nn.Module, prefix: str = "", missing: str =
     return absent
 
 
+def model_hash(path: Path) -> str:
+    """16 hex digits over the names, shapes and values in a safetensors file; its metadata do not count."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            header = _header(file, path)
+            header.pop("__metadata__", None)
+            digest.update(json.dumps(header, sort_keys=True).encode())
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}") from error
+    return digest.hexdigest()[:16]
+
+
 def describe(kind: str, config: dict[str, Any], data: DataSpec, **more: Any) -> dict[str, Any]:
     """What a weights file says about itself."""
     return {"kind": kind, "hybridgen": __version__, "config": config, "data": asdict(data), **more}
@@ -99,3 +116,14 @@ def _listed(what: str, names: list[str]) -> str:
         if not names
         else f"\n  {what}: " + ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
     )
+
+
+def _header(file: BinaryIO, path: Path) -> dict[str, Any]:
+    size = int.from_bytes(file.read(8), "little")
+    try:
+        header = json.loads(file.read(size)) if size <= LONGEST_HEADER else None
+    except (ValueError, RecursionError):
+        header = None
+    if not isinstance(header, dict):
+        raise UserError(f"{path}: not a safetensors file, or a damaged one")
+    return header

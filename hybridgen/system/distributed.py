@@ -71,7 +71,9 @@ def barrier() -> None:
     any_rank(False)
 
 
-def map_over_ranks(count: int, batch: int, make: Callable[[slice], Tensor], shape: tuple[int, ...]) -> Tensor:
+def map_over_ranks(
+    count: int, batch: int, make: Callable[[slice], Tensor], shape: tuple[int, ...], dtype: torch.dtype = torch.uint8
+) -> Tensor:
     """Rows 0 ... `count` of what `make` makes, on every process; whole batches are dealt out in turn.
 
     A batch is the same wherever it is made, so its numbers do not depend on how many processes there are.
@@ -80,13 +82,13 @@ def map_over_ranks(count: int, batch: int, make: Callable[[slice], Tensor], shap
         count: rows in all.
         batch: rows made at a time; the last batch may have fewer.
         make: makes the rows of a slice, on the CPU.
-        shape: of one row; they are bytes.
+        shape, dtype: of one row.
     """
     parts = []
     for index, start in enumerate(range(0, count, batch)):
         cut = slice(start, min(start + batch, count))
         mine = index % world() == rank()
-        parts.append(make(cut) if mine else torch.empty(cut.stop - cut.start, *shape, dtype=torch.uint8))
+        parts.append(make(cut) if mine else torch.empty(cut.stop - cut.start, *shape, dtype=dtype))
     if world() > 1:
         for index, part in enumerate(parts):
             distributed.broadcast(part, index % world())

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from hybridgen.media.embed import SUFFIXES
 from hybridgen.runs.journal import Tail
 from hybridgen.runs.run import Run
 from hybridgen.system.files import LockedError, lock, process_start, write_atomic
@@ -21,8 +22,8 @@ MIRROR_LOCK = ".tracking.lock"
 PERIOD = 3.0  # seconds between two deliveries while the run goes on
 PAUSES = (2.0, 5.0, 15.0, 60.0)  # seconds after the first, second, ... failure in a row
 TRIES_AFTER = 2  # failures in a row, once the run has ended, after which the rest is left to a later command
-ALWAYS = ("config.yaml", "delta.yaml", "samples/**/*.png")
-AT_THE_END = ("*.png", "summary.json", "report.html", "model.safetensors")
+ALWAYS = ("config.yaml", "delta.yaml", *(f"samples/**/*{suffix}" for suffix in SUFFIXES))
+AT_THE_END = (*(f"*{suffix}" for suffix in SUFFIXES), "summary.json", "report.html", "model.safetensors")
 
 Say = Callable[[str], None]
 

@@ -10,11 +10,11 @@ from hybridgen.model import HybridModel
 from hybridgen.nn.draws import Draws, keyed
 from hybridgen.training.optimiser import clip, lr_share, make_optimiser
 from hybridgen.training.settings import Training
-from hybridgen.types import Tokens
+from hybridgen.training.tokens import tokens_of
 
 
 class GeneratorModule(pl.LightningModule):
-    """Thin: the loss is the model's own. The tokenizer is frozen and its work was done beforehand.
+    """Thin: the loss is the model's own. The tokenizer is frozen.
 
     Args:
         model: what is trained.
@@ -28,11 +28,11 @@ class GeneratorModule(pl.LightningModule):
         self.losses: dict[str, Tensor] = {}
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        """The loss of cached tokens: `batch["latent"]`, `batch["codes0"]`…, `batch["label"]`."""
+        """The loss of tokens: `batch["latent"]`, `batch["codes0"]` …, or of samples `batch["x"]`, encoded now."""
         key = self.seed, "generator", batch["index"]
         torch.manual_seed(keyed(*key, "dropout", self.global_rank).initial_seed())  # so that resuming saves no state
         rng = Draws(*key, rank=self.global_rank, world=self.trainer.world_size)
-        self.losses = self.model.loss(cached_tokens(batch), batch, rng)
+        self.losses = self.model.loss(tokens_of(batch, self.model.tokenizer), batch, rng)
         return self.losses["loss"]
 
     def configure_model(self) -> None:
@@ -52,9 +52,3 @@ class GeneratorModule(pl.LightningModule):
         optimiser = make_optimiser(self.model, self.settings)
         shape = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: lr_share(step, self.settings))
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": shape, "interval": "step"}}
-
-
-def cached_tokens(batch: dict[str, Any]) -> Tokens:
-    """The tokens of a batch of cached columns."""
-    count = sum(name.startswith("codes") for name in batch)
-    return Tokens(batch["latent"], [batch[f"codes{s}"].long() for s in range(count)])

@@ -12,7 +12,7 @@ import torch
 from hybridgen.runs.run import Run
 from hybridgen.system import distributed
 from hybridgen.system.errors import UserError
-from hybridgen.training.batches import Batches, Source
+from hybridgen.training.batches import Batches, Rows, Stream
 from hybridgen.training.callbacks import Averaging, Saving, Watching, check_finite
 from hybridgen.training.ema import Ema
 from hybridgen.training.interrupt import watched
@@ -33,10 +33,11 @@ class Stage:
     seed: int
     check: Callable[[], tuple[dict[str, float], str]]
     draw: Callable[[int], None] | None = None
+    workers: int = 0  # processes that read batches ahead
     split: Callable[[pl.LightningModule], pl.LightningModule] | None = None  # a copy that is split over processes
 
 
-def fit(stage: Stage, module: pl.LightningModule, source: Source, extra: Sequence[pl.Callback] = ()) -> Ema:
+def fit(stage: Stage, module: pl.LightningModule, source: Rows, extra: Sequence[pl.Callback] = ()) -> Ema:
     """Trains to the last step, from the run's checkpoint if there is one; the module ends with averaged weights.
 
     A resumed run takes the same steps as an unbroken one: batches and draws depend on the step alone.
@@ -61,9 +62,10 @@ def fit(stage: Stage, module: pl.LightningModule, source: Source, extra: Sequenc
         # saving comes after watching: a checkpoint of a step holds the promise that the step's line is written
         trainer = _trainer(stage, [Averaging(ema), watching, Saving(stage.run, settings.save_every, request), *extra])
         start, part = done * settings.accumulate, settings.batch // settings.accumulate
-        batches = Batches(source, part, stage.seed, start, rank=distributed.rank(), world=distributed.world())
+        batches = Batches(source, part, stage.seed, rank=distributed.rank(), world=distributed.world())
+        stream = Stream(batches, start, stage.workers, stage.machine.device.type == "cuda")
         try:
-            trainer.fit(trained, train_dataloaders=batches, ckpt_path=str(ckpt) if done else None, weights_only=True)
+            trainer.fit(trained, train_dataloaders=stream, ckpt_path=str(ckpt) if done else None, weights_only=True)
         except SystemExit:  # what Lightning makes of a second Ctrl-C
             raise KeyboardInterrupt from None
         finally:

@@ -1,4 +1,4 @@
-"""Stage 1 as a Lightning module: a tokenizer learns to rebuild pictures."""
+"""Stage 1 as a Lightning module: a tokenizer learns to reconstruct samples."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from hybridgen.media.image import to_unit
+from hybridgen.media.base import Medium
 from hybridgen.nn.draws import Draws
 from hybridgen.tokenizers.base import Tokenizer
 from hybridgen.training.batches import mirrored
@@ -19,22 +19,24 @@ class TokenizerModule(pl.LightningModule):
 
     Args:
         tokenizer: what is trained.
+        medium: restores the samples, and says how they may be mirrored.
         settings: of this stage.
         seed: keys every draw.
     """
 
-    def __init__(self, tokenizer: Tokenizer, settings: Training, seed: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, medium: Medium, settings: Training, seed: int) -> None:
         super().__init__()
-        self.tokenizer, self.settings, self.seed = tokenizer, settings, seed
+        self.tokenizer, self.medium, self.settings, self.seed = tokenizer, medium, settings, seed
         self.losses: dict[str, Tensor] = {}
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        """The loss of bytes `batch["x"]` (B, X, *size)."""
+        """The loss of stored samples `batch["x"]` (B, X, *size)."""
         index = batch["index"]
         rng = Draws(self.seed, "tokenizer", index, rank=self.global_rank, world=self.trainer.world_size)
         self.tokenizer.schedule(self.global_step / self.settings.steps)
-        x = to_unit(batch["x"])
-        self.losses = self.tokenizer.loss(mirrored(x, rng) if self.settings.flip else x, rng)
+        x = self.medium.restore(batch["x"])
+        axes = self.medium.mirrors if self.settings.flip else ()
+        self.losses = self.tokenizer.loss(mirrored(x, axes, rng), rng)
         return self.losses["loss"]
 
     def on_fit_start(self) -> None:

@@ -8,25 +8,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from hybridgen.assemble import assemble_model, assemble_settings
 from hybridgen.config.compose import Composed
-from hybridgen.data.base import Data
-from hybridgen.media.image import to_unit
+from hybridgen.data.base import Data, MemorySplit, Split
 from hybridgen.nn.draws import keyed
 from hybridgen.runs.run import TOKENIZERS, Run
 from hybridgen.runs.weights import describe, read_weights, save
 from hybridgen.system import distributed
 from hybridgen.system.files import lock
 from hybridgen.tokenizers.base import Tokenizer
-from hybridgen.training.batches import Source
 from hybridgen.training.held_out import tokenizer_figures
 from hybridgen.training.machine import Machine
 from hybridgen.training.stage import Stage, fit
 from hybridgen.training.tokenizer_module import TokenizerModule
 
 FORMAT = 1  # raise it when the same config begins to train another tokenizer
-MEASURED_ON = 2000  # pictures
+MEASURED_ON = 2000  # samples
+LOOKED_AT = 500  # held-out samples
 
 
 def tokenizer_key(composed: Composed, data: Data, machine: Machine) -> dict[str, Any]:
@@ -72,23 +72,29 @@ def obtain_tokenizer(
 
 def _train(tokenizer: Tokenizer, run: Run, composed: Composed, data: Data, machine: Machine) -> None:
     node, seed = composed.config["train"]["tokenizer"], composed.config["seed"]
-    pictures = data.load("train").x
+    train, medium = data.split("train"), data.medium
     run.resume()
     if node is not None and list(tokenizer.parameters()):
         settings = assemble_settings(composed, "train.tokenizer")
-        held_out = to_unit(data.load("valid").x[:500])
+        held_out = medium.restore(first(data.split("valid"), LOOKED_AT))
         title = f"stage 1  tokenizer {composed.config['model']['tokenizer']['card']}"
-        module = TokenizerModule(tokenizer, settings, seed)
-        stage = Stage("tokenizer", title, run, settings, machine, seed, _look(tokenizer, held_out))
-        fit(stage, module, Source({"x": pictures}))
+        module = TokenizerModule(tokenizer, medium, settings, seed)
+        readers = machine.compute.readers(isinstance(train, MemorySplit))
+        stage = Stage("tokenizer", title, run, settings, machine, seed, _look(tokenizer, held_out), workers=readers)
+        fit(stage, module, train)
     tokenizer.cpu().eval()
-    tokenizer.measure(to_unit(pictures[:MEASURED_ON]))
+    tokenizer.measure(medium.restore(first(train, MEASURED_ON)))
     if distributed.is_first():
         save(run.model, tokenizer, describe("tokenizer", composed.config, data.spec))
     distributed.barrier()
 
 
-def _look(tokenizer: Tokenizer, x: torch.Tensor) -> Callable[[], tuple[dict[str, float], str]]:
+def first(split: Split, count: int) -> Tensor:
+    """The first stored samples of a split."""
+    return split.stored(torch.arange(min(count, len(split))))
+
+
+def _look(tokenizer: Tokenizer, x: Tensor) -> Callable[[], tuple[dict[str, float], str]]:
     def check() -> tuple[dict[str, float], str]:
         figures = tokenizer_figures(tokenizer, x.to(next(tokenizer.parameters()).device))
         if "held_out/psnr_codes" not in figures:

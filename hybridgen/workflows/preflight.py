@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hybridgen.assemble import assemble_data, assemble_settings
 from hybridgen.config.compose import Composed
-from hybridgen.data.base import Data
+from hybridgen.data.base import SPLITS, Data
 from hybridgen.evaluation.evaluate import check_metrics
 from hybridgen.evaluation.settings import Metrics
 from hybridgen.system.errors import UserError, UserErrors
@@ -16,8 +16,8 @@ from hybridgen.training.start import find_init
 from hybridgen.types import DataSpec
 
 
-def check_ready(composed: Composed, trained_on: DataSpec | None = None) -> None:
-    """Looks for everything; reads the data.
+def check_ready(composed: Composed, trained_on: DataSpec | None = None) -> list[str]:
+    """Looks for everything; reads the data. Returns sentences about what will be left out.
 
     Args:
         composed: the experiment.
@@ -28,16 +28,17 @@ def check_ready(composed: Composed, trained_on: DataSpec | None = None) -> None:
     """
     data, settings = assemble_data(composed), assemble_settings(composed, "metrics")
     compute = assemble_settings(composed, "compute")
+    notes: list[str] = []
     looks: list[Callable[[], object]] = [
         lambda: choose(composed.config["device"], composed.config["precision"]),
         lambda: _runs_folder(Path(composed.config["runs"])),
         lambda: _all_splits(data),
         lambda: _same_kind(data.spec, trained_on or data.spec),
-        lambda: check_metrics(data, settings, composed.registry),
+        lambda: notes.extend(check_metrics(data, settings, composed.registry)),
         lambda: _networks(settings),
         lambda: None if trained_on else _equal_shares(composed, compute),
     ]
-    missing = []
+    missing: list[str] = []
     for look in looks:
         try:
             look()
@@ -45,6 +46,7 @@ def check_ready(composed: Composed, trained_on: DataSpec | None = None) -> None:
             missing.append(str(error))
     if missing:
         raise UserErrors(missing)
+    return notes
 
 
 def with_init(composed: Composed) -> Composed:
@@ -56,8 +58,8 @@ def with_init(composed: Composed) -> Composed:
 
 
 def _all_splits(data: Data) -> None:
-    for split in ("train", "valid", "test"):
-        if not len(data.load(split).x):
+    for split in SPLITS:
+        if not len(data.split(split)):
             raise UserError(f"data: the {split} split is empty")
 
 

@@ -11,12 +11,13 @@ from typing import Any
 from hybridgen.assemble import assemble_data, assemble_sampler, assemble_settings
 from hybridgen.config.compose import Composed
 from hybridgen.data.base import Data
+from hybridgen.evaluation.evaluate import check_metrics
 from hybridgen.evaluation.protocol import Figure, figure, sentence
 from hybridgen.evaluation.whole import evaluate_model
 from hybridgen.generate.trained import Trained
 from hybridgen.model import HybridModel
 from hybridgen.report.html import write_report
-from hybridgen.report.showing import painting_strip, save_grid
+from hybridgen.report.showing import progression, sample_sheet
 from hybridgen.runs.run import Run
 from hybridgen.runs.weights import read_about
 from hybridgen.system import distributed
@@ -53,9 +54,10 @@ def run_experiment(composed: Composed, run: Run, say: Say) -> Outcome:
         mirror = start_mirror(run, assemble_settings(composed, "tracking")) if run.writes else Mirror(run, "", 0)
         tokenizer, tokenizer_run = obtain_tokenizer(composed, data, machine, root, say)
         run.link("tokenizer", tokenizer_run)
-        model = train_generator(composed, tokenizer, data, machine, run, _sketcher(composed, data, run))
+        model = train_generator(composed, tokenizer, data, machine, run, _sketcher(composed, data, run), say=say)
         trained = as_trained(composed, model, data, run)
         settings = assemble_settings(composed, "metrics")
+        run.note(left_out=check_metrics(data, settings, composed.registry))
         figures = evaluate_model(trained, data, settings, registry=composed.registry, advance=_told(say))
         if not run.writes:
             return Outcome(run, {}, run.samples, run.report, mirror)
@@ -80,7 +82,7 @@ def _ended(run: Run) -> Iterator[None]:
 
 def _total(seconds: float, figures: dict[str, Figure]) -> Figure:
     """Wall time of this command from its first step to its last figure, installing and importing not counted."""
-    like = dict(figures["seconds_per_picture"].protocol)
+    like = dict(figures["seconds_per_sample"].protocol)
     if distributed.world() > 1:
         like["processes"] = distributed.world()
     return figure(seconds, {**like, "metric": "seconds from data to figures", "warm_up": 0, "repeats": 1})
@@ -94,18 +96,20 @@ def as_trained(composed: Composed, model: HybridModel, data: Data, run: Run) -> 
 
 
 def show(trained: Trained, figures: dict[str, Figure], data: Data, run: Run) -> tuple[Path, Path]:
-    """Writes samples.png, summary.json (also beside the runs of the experiment) and report.html."""
-    grid, plain = run.path / "samples.png", run.path / "samples_codes_only.png"
-    save_grid(trained, grid)
-    pictures = {"Samples": grid}
-    if trained.model.residual_head is not None and trained.model.code_head is not None:
-        save_grid(trained, plain, head_steps=0)
-        pictures["The same seeds, codes alone"] = plain
+    """Writes summary.json (also beside the runs of the experiment), sheets of samples and report.html.
+
+    Figures come first: they took long, and nothing that fails after them may lose them.
+    """
     text = json.dumps({name: figure.to_json() for name, figure in figures.items()}, indent=1) + "\n"
     write_atomic(run.summary, text)
     write_atomic(run.path.parent / "summary.json", text)
+    sheets = {"Samples": sample_sheet(trained)}
+    grid = sheets["Samples"].save(run.path / "samples")
+    if trained.model.residual_head is not None and trained.model.code_head is not None:
+        sheets["The same seeds, codes alone"] = sample_sheet(trained, head_steps=0)
+        sheets["The same seeds, codes alone"].save(run.path / "samples_codes_only")
     shown = {name: _with_sentence(shown) for name, shown in figures.items()}
-    return grid, write_report(run, shown, pictures, [painting_strip(trained)])
+    return grid, write_report(run, shown, sheets, [progression(trained)], run.info.get("left_out", ()))
 
 
 def _with_sentence(shown: Figure) -> dict[str, Any]:
@@ -132,6 +136,6 @@ def _sketcher(composed: Composed, data: Data, run: Run) -> Callable[[HybridModel
     def sketch(model: HybridModel, step: int) -> None:
         homes = tuple(composed.registry.homes)
         trained = Trained(model, assemble_sampler(composed), composed.config, data.spec, run.model, {}, homes)
-        save_grid(trained, run.samples / f"step_{step:07d}.png")
+        sample_sheet(trained).save(run.samples / f"step_{step:07d}")
 
     return sketch

@@ -4,7 +4,7 @@ import pytest
 from tiny_published import write_run
 
 from hybridgen.cli import main
-from hybridgen.media.provenance import read_provenance
+from hybridgen.media.png import read_provenance
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from PIL import Image
 from tiny_run import only
 
 from hybridgen.cli import main
-from hybridgen.media.provenance import read_provenance
+from hybridgen.media.png import read_provenance
 from hybridgen.runs.run import Run
 
 

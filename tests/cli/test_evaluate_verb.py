@@ -25,10 +25,10 @@ def test_the_protocol_is_a_sentence(evaluate, tmp_path):
     assert code == 0
     last = out.strip().splitlines()[-1]
     assert last.startswith("accuracy by the judge on 96 features of judge of ")
-    assert "60 pictures (10 classes equally often) against " in last
+    assert "60 samples (10 classes equally often) against " in last
     assert "seeds 0-59, EMA weights, sampler card hart" in last
     assert last.endswith(".")
-    assert "drawing pictures: 60 of 60" in err
+    assert "drawing samples: 60 of 60" in err
     stored = json.loads((tmp_path / "figures/all.json").read_text())
     assert stored["accuracy"]["protocol"]["drawn"] == 60
 
@@ -57,7 +57,6 @@ def test_sampler_settings_change_the_protocol(evaluate):
         ("seed=2", "unknown key 'seed'"),
         ("metrics.sample=5", "override metrics.sample=5: unknown key 'sample'. Did you mean 'samples'?"),
         ("metrics.which=[acuracy]", "unknown card 'acuracy'. Did you mean 'accuracy'?"),
-        ("metrics.which=[frechet]", "needs more than 96 pictures; drawn: 90"),
         ("metrics.judge=nowhere", "nowhere: no such file"),
         ("data=emoji32", "data: 3 x 32x32 in 8 classes, but the model was trained on 1 x 28x28 in 10 classes"),
         ("data={card: fashion_mnist, root: nowhere}", "nowhere"),
@@ -78,3 +77,10 @@ def test_a_weights_file(tiny_runs, tmp_path, monkeypatch, capsys):
     file = only(tiny_runs / "tiny") / "model.safetensors"
     assert main(["evaluate", str(file), "metrics.samples=20"]) == 0
     assert "20 pictures" in capsys.readouterr().out
+
+
+def test_figures_that_cannot_be_had_are_left_out_with_a_sentence(evaluate):
+    code, out, err = evaluate("metrics.samples=90", "metrics.which=[frechet,kid]")
+    assert code == 0
+    assert "frechet is left out: metrics.samples" in err
+    assert "kernel distance" in out

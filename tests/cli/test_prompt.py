@@ -16,8 +16,7 @@ from tiny_run import only
 import hybridgen
 from hybridgen.cli import main
 from hybridgen.conditioners.language_model import LanguageModel
-from hybridgen.media.image import to_bytes
-from hybridgen.media.provenance import read_provenance
+from hybridgen.media.png import read_provenance
 from hybridgen.system.errors import UserError
 
 LONG = " ".join(f"word{i}" for i in range(230))  # 1,729 bytes, and as many tokens of the tiny encoder
@@ -74,7 +73,8 @@ def test_a_prompt_becomes_a_picture(sample, run, encoder):
     assert (first["text_encoder"], first["system_prompt"]) == (encoder, "")
     assert "label" not in first
     model = hybridgen.load(run)
-    fox, ox = to_bytes(model.sample(prompts=["a fox", "an ox"], seeds=[3, 3])).permute(0, 2, 3, 1).numpy()
+    drawn = model.sample(prompts=["a fox", "an ox"], seeds=[3, 3])
+    fox, ox = model.medium.store(drawn).permute(0, 2, 3, 1).numpy()
     assert (fox == pixels("samples/seed_000003.png")).all()
     assert (fox != ox).any()
 
@@ -114,7 +114,7 @@ def test_a_system_prompt_from_a_text_or_a_file(sample, tmp_path):
 def test_a_picture_is_drawn_again(sample, run, capsys):
     sample(*QUICK, "--prompt", "a fox", "--seed", 5, "--system-prompt", "Draw finely:")
     assert main(["replay", "samples/seed_000005.png", "--model", run]) == 0
-    assert "the same, pixel for pixel" in capsys.readouterr().out
+    assert "the same, value for value" in capsys.readouterr().out
 
 
 def test_an_encoder_of_the_command_line(sample, encoder, published):

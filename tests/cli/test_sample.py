@@ -12,7 +12,8 @@ from tiny_run import only
 from hybridgen.cli import main
 from hybridgen.generate.trained import load
 from hybridgen.generate.write import read_given
-from hybridgen.media.provenance import model_hash, read_provenance
+from hybridgen.media.png import read_provenance
+from hybridgen.runs.weights import model_hash
 
 
 @pytest.fixture
@@ -127,7 +128,7 @@ def test_given_and_mask_need_each_other(refused, masked):
 def test_a_mask_that_keeps_nothing(refused, masked, tmp_path):
     Image.new("L", (28, 28)).save(tmp_path / "black.png")
     said = refused("--given", masked[0], "--mask", tmp_path / "black.png")
-    assert "black.png: keeps nothing: no cell of the picture's 7x7 is white all over" in said
+    assert "black.png: keeps nothing: no cell of the image's 7x7 is white all over" in said
 
 
 @pytest.mark.parametrize(

@@ -5,25 +5,24 @@ import shutil
 
 import numpy as np
 import pytest
+from images import image_folder, read_image
 from PIL import Image
 
-from hybridgen.data.folder import ImageFolder
 from hybridgen.data.idx import read_idx
 from hybridgen.data.mosaic import Mosaic
 from hybridgen.evaluation.judge import read_judge
 from hybridgen.evaluation.perceptual import Perceptual
-from hybridgen.media.image_read import read_picture
 from hybridgen.system.errors import UserError
 
 PICTURES = {
     "zero_bytes.png": "empty",
-    "text_named.png": "not a picture",
-    "html_error_page.jpg": "not a picture",
+    "text_named.png": "not an image",
+    "html_error_page.jpg": "not an image",
     "truncated_half.jpg": "truncated",
-    "truncated_header.jpg": "damaged|not a picture",
+    "truncated_header.jpg": "damaged|not an image",
     "truncated_idat.png": "truncated",
-    "bad_ihdr_crc.png": "not a picture",
-    "zero_width.png": "not a picture|without pixels",
+    "bad_ihdr_crc.png": "not an image",
+    "zero_width.png": "not an image|without pixels",
     "bomb_header_50000x50000.png": "more than 64 million pixels",
     "bomb_warning_10000x10000_1bit.png": "more than 64 million pixels",
 }
@@ -39,7 +38,7 @@ def broken(shared):
 @pytest.mark.parametrize("name", PICTURES)
 def test_broken_pictures(broken, name):
     with pytest.raises(UserError, match=PICTURES[name]) as error:
-        read_picture(broken / name, 3)
+        read_image(broken / name, 3)
     assert name in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -47,7 +46,7 @@ def test_broken_pictures(broken, name):
 @pytest.mark.parametrize("name", FINE)
 def test_strange_pictures_that_are_whole(broken, name):
     """The first frame of an animation is a whole picture, whatever follows."""
-    assert FINE[name] in (None, read_picture(broken / name, 3).size)
+    assert FINE[name] in (None, read_image(broken / name, 3).size)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +65,7 @@ def test_broken_idx(broken, name, reason):
 @pytest.mark.parametrize(("name", "reason"), [("truncated.npz", "damaged"), ("object_array.npz", "refused|is missing")])
 def test_broken_npz(broken, name, reason):
     with pytest.raises(UserError, match=reason) as error:
-        Mosaic(file=str(broken / name)).load("train")
+        Mosaic(file=str(broken / name)).split("train")
     assert name in str(error.value)
 
 
@@ -90,10 +89,10 @@ def test_a_folder_reports_all_bad_files_together(broken, tmp_path):
             shutil.copy(broken / name, tmp_path / f"{copy}_{name}")
     Image.new("RGB", (9, 9)).save(tmp_path / "good.png")
     with pytest.raises(UserError) as error:
-        ImageFolder(root=str(tmp_path)).load("train")
+        image_folder(root=str(tmp_path)).split("train")
     lines = str(error.value).splitlines()
     bad = 3 * len(names)
-    assert f"{bad} of {bad + 1} pictures cannot be used" in lines[0]
+    assert f"{bad} of {bad + 1} samples cannot be used" in lines[0]
     assert len(lines) == 12
     assert lines[-1].strip() == f"and {bad - 10} more"
 
@@ -103,7 +102,7 @@ def test_pickles_are_refused_unread(tmp_path):
     labels = np.array([{"a": 1}], dtype=object)
     np.savez(tmp_path / "evil.npz", classes=labels, tile=28, train_webp=labels, train_cols=1, train_labels=labels)
     with pytest.raises(UserError, match=r"evil\.npz: refused: it holds pickled objects"):
-        Mosaic(file=str(tmp_path / "evil.npz")).load("train")
+        Mosaic(file=str(tmp_path / "evil.npz")).split("train")
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00\x00\x08\x03\x00\x00", b"\x00\x00\x0d\x03" + bytes(12)])
@@ -125,8 +124,8 @@ def test_a_mosaic_whose_labels_do_not_fit(tmp_path):
     from io import BytesIO
 
     stream = BytesIO()
-    Image.new("RGB", (8, 8)).save(stream, "WEBP", supports_residual=True)
+    Image.new("RGB", (8, 8)).save(stream, "WEBP", lossless=True)
     arrays = {"train_webp": np.frombuffer(stream.getvalue(), np.uint8), "train_labels": np.zeros(99, np.uint8)}
     np.savez(tmp_path / "odd.npz", classes=np.array(["a"]), tile=4, train_cols=2, **arrays)
     with pytest.raises(UserError, match="99 labels do not fit a mosaic"):
-        Mosaic(file=str(tmp_path / "odd.npz")).load("train")
+        Mosaic(file=str(tmp_path / "odd.npz")).split("train")

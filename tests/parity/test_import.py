@@ -160,4 +160,4 @@ def test_described_data_do_not_load():
     data = assemble_data(compose("base", ["data=described", "data.classes=3"]))
     assert data.spec.classes == ("0", "1", "2")
     with pytest.raises(UserError, match=r"described, not there.*3 x 256x256.*\n.*data=folder"):
-        data.load("train")
+        data.split("train")

@@ -58,7 +58,7 @@ def test_nothing_is_told_from_nothing(other):
     assert not found.separable
 
 
-COSTS = {"parameters/total": 1234.0, "macs": 5e6, "seconds_per_picture": 0.0123}
+COSTS = {"parameters/total": 1234.0, "macs": 5e6, "seconds_per_sample": 0.0123}
 
 
 @pytest.fixture

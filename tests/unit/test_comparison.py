@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 from test_protocol import COUNTED, DRAWN, RECONSTRUCTED, TIMED
 
-from hybridgen.comparison.curves import draw_png, overlays
+from hybridgen.comparison.curves import draw_curves, overlays
 from hybridgen.comparison.differences import differences
 from hybridgen.comparison.entries import entries_of
 from hybridgen.comparison.page import page
@@ -202,8 +202,8 @@ def test_curves_lie_on_each_other(make):
 
 def test_curves_as_a_picture(make, tmp_path):
     entries = entries_of([make(loss=1.0), make(loss=2.0)])
-    draw_png(overlays(entries), [entry.name for entry in entries], tmp_path / "curves.png")
-    assert (tmp_path / "curves.png").read_bytes()[:4] == b"\x89PNG"
+    file = draw_curves(overlays(entries), [entry.name for entry in entries], tmp_path / "curves")
+    assert file.read_bytes()[:4] == b"\x89PNG"
 
 
 def test_the_page_needs_no_network_and_no_trust(make):

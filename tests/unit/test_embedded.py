@@ -25,7 +25,7 @@ def test_shapes_and_classes(name):
     assert (data.spec.channels, *data.spec.size) == shape
     assert len(data.spec.classes) == classes
     for split, count in zip(("train", "valid", "test"), counts, strict=True):
-        examples = data.load(split)
+        examples = data.split(split)
         assert tuple(examples.x.shape) == (count, *shape)
         assert examples.x.dtype == torch.uint8
         assert set(examples.labels.tolist()) == set(range(classes))
@@ -34,15 +34,15 @@ def test_shapes_and_classes(name):
 def test_splits_do_not_overlap_and_repeat():
     """No picture of one split is a picture of another, and loading twice gives the same."""
     data = Embedded()
-    pictures = {split: {x.numpy().tobytes() for x in data.load(split).x} for split in ("train", "valid", "test")}
+    pictures = {split: {x.numpy().tobytes() for x in data.split(split).x} for split in ("train", "valid", "test")}
     assert not pictures["valid"] & pictures["test"]
     assert not pictures["train"] & pictures["test"]
     assert len(pictures["train"] & pictures["valid"]) == 0
-    assert torch.equal(data.load("valid").x, Embedded().load("valid").x)
+    assert torch.equal(data.split("valid").x, Embedded().split("valid").x)
 
 
 def test_valid_is_balanced():
-    assert Embedded().load("valid").labels.bincount().tolist() == [30] * 10
+    assert Embedded().split("valid").labels.bincount().tolist() == [30] * 10
 
 
 def test_fingerprints_differ():
@@ -56,13 +56,13 @@ def test_a_changed_file_is_refused(tmp_path):
     data.file = tmp_path / "fashion28.npz"
     data.file.write_bytes(content)
     with pytest.raises(UserError, match="SHA-256"):
-        data.load("test")
+        data.split("test")
 
 
 def test_the_same_file_by_its_path(tmp_path):
     copy = tmp_path / "mine.npz"
     shutil.copy(FILES / "fashion28.npz", copy)
-    assert torch.equal(Mosaic(file=str(copy), grey=True).load("test").x, Embedded().load("test").x)
+    assert torch.equal(Mosaic(file=str(copy), grey=True).split("test").x, Embedded().split("test").x)
     assert Mosaic(file=str(copy), grey=True).fingerprint() == Embedded().fingerprint()
 
 
@@ -87,6 +87,6 @@ def test_held_out_rows():
 
 def test_reference_mosaic_in_colour(shared):
     data = Mosaic(file=str(shared / "data/demo_eurosat32/eurosat32_demo.npz"))
-    assert tuple(data.load("test").x.shape) == (1000, 3, 32, 32)
-    mean = data.load("train").x.double().mean((0, 2, 3)) / 255
+    assert tuple(data.split("test").x.shape) == (1000, 3, 32, 32)
+    mean = data.split("train").x.double().mean((0, 2, 3)) / 255
     np.testing.assert_allclose(mean, [0.3433, 0.3809, 0.4081], atol=0.01)  # measured on three times the pictures

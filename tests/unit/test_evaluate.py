@@ -9,19 +9,22 @@ from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 from torchvision.models import alexnet
 
-from hybridgen.data.base import Examples
+from hybridgen.data.base import MemorySplit
 from hybridgen.data.embedded import Embedded
 from hybridgen.evaluation.cost import macs, macs_by_part, parameters
-from hybridgen.evaluation.evaluate import evaluate_samples
+from hybridgen.evaluation.evaluate import check_metrics, evaluate_samples
 from hybridgen.evaluation.features import InceptionFeatures
 from hybridgen.evaluation.perceptual import Perceptual, why_not
 from hybridgen.evaluation.protocol import comparable, sentence
-from hybridgen.evaluation.reconstruction import evaluate_reconstruction, psnr
+from hybridgen.evaluation.psnr import psnr
+from hybridgen.evaluation.reconstruction import evaluate_reconstruction
 from hybridgen.evaluation.settings import Metrics
-from hybridgen.evaluation.timing import seconds_per_picture
+from hybridgen.evaluation.timing import seconds_per_sample
+from hybridgen.media.image import ImageMedium
 from hybridgen.system.errors import UserError, UserErrors
 
 DATA = Embedded()
+GREY, COLOUR = ImageMedium(channels=1, size=28), ImageMedium()
 SAID = {
     "data": "fashion28", "model": "ab12", "weights": "ema", "sampler": {"steps": 8}, "seeds": "0-599",
     "precision": "fp32", "device": "cpu",
@@ -31,7 +34,7 @@ SAID = {
 @pytest.fixture(scope="module")
 def held_out():
     """Real pictures that stand for drawn ones: 600 of the test split, in its classes' proportions."""
-    examples = DATA.load("test")
+    examples = DATA.split("test")
     return examples.x[:600], examples.labels[:600]
 
 
@@ -86,8 +89,11 @@ def test_unknown_metrics_are_reported_together(held_out):
 
 def test_too_few_pictures(held_out):
     pixels, labels = (part[:50] for part in held_out)
-    with pytest.raises(UserError, match=r"more than 96 pictures; drawn: 50"):
-        evaluate_samples(pixels, labels, DATA, Metrics(which=("frechet",)), SAID)
+    few = Metrics(which=("frechet", "kid"), samples=50)
+    assert set(evaluate_samples(pixels, labels, DATA, few, SAID)) == {"kid", "kid_floor"}
+    (note,) = check_metrics(DATA, few)
+    assert "frechet is left out" in note
+    assert "more than 96 samples; drawn: 50" in note
     assert evaluate_samples(pixels, labels, DATA, Metrics(which=("frechet_few",)), SAID)["frechet"].value > 0
 
 
@@ -129,9 +135,9 @@ def inception(tmp_path):
 class Few(Embedded):
     """Thirty pictures a split: clean-fid resizes one at a time."""
 
-    def load(self, split):
-        examples = super().load(split)
-        return Examples(examples.x[:30], examples.labels[:30])
+    def split(self, split):
+        examples = super().split(split)
+        return MemorySplit(examples.x[:30], label=examples.labels[:30])
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
@@ -169,11 +175,11 @@ def test_no_inception_and_no_network(tmp_path, monkeypatch):
 def test_psnr():
     """An error of one grey level everywhere is 20 log10 255; the mean is over the set, not over pictures."""
     x = torch.full((4, 1, 2, 2), 100, dtype=torch.uint8)
-    assert psnr(x, x + 1) == pytest.approx(20 * math.log10(255))
-    assert psnr(x, x) == math.inf
+    assert psnr(x, x + 1, 255) == pytest.approx(20 * math.log10(255))
+    assert psnr(x, x, 255) == math.inf
     one = x.clone()
     one[0] += 2
-    assert psnr(x, one) == pytest.approx(20 * math.log10(255))
+    assert psnr(x, one, 255) == pytest.approx(20 * math.log10(255))
 
 
 RECONSTRUCTED = {
@@ -184,19 +190,19 @@ RECONSTRUCTED = {
 
 def test_reconstruction(held_out):
     x = held_out[0][:20].clamp(0, 200)
-    found = evaluate_reconstruction(x, x + 10, x + 1, RECONSTRUCTED, measured={"residual_share": 0.27})
+    found = evaluate_reconstruction(x, x + 10, x + 1, GREY, RECONSTRUCTED, measured={"residual_share": 0.27})
     assert found["psnr_residual"].value - found["psnr_discrete"].value == pytest.approx(20)
     assert found["residual_share"].value == 0.27
     assert found["residual_share"].protocol["count"] == 20
-    assert "psnr_discrete" not in evaluate_reconstruction(x, None, x + 1, RECONSTRUCTED)
+    assert "psnr_discrete" not in evaluate_reconstruction(x, None, x + 1, GREY, RECONSTRUCTED)
     with pytest.raises(ValueError, match="weights"):
-        evaluate_reconstruction(x, None, x, {k: v for k, v in RECONSTRUCTED.items() if k != "weights"})
+        evaluate_reconstruction(x, None, x, GREY, {k: v for k, v in RECONSTRUCTED.items() if k != "weights"})
 
 
 def test_why_there_is_no_lpips():
-    assert "needs pictures of 32 pixels, these have 28" in why_not("alex.safetensors", (28, 28))
+    assert "needs images of 32 pixels, these have 28" in why_not("alex.safetensors", (28, 28))
     assert "metrics.lpips=FILE" in why_not(None, (64, 64))
-    assert "pictures only" in why_not("alex.safetensors", (64,))
+    assert "images only" in why_not("alex.safetensors", (64,))
     assert why_not("alex.safetensors", (32, 32)) == ""
 
 
@@ -223,16 +229,16 @@ def test_lpips(shared):
     state = torch.get_rng_state()
     measure = Perceptual(str(file))
     assert torch.equal(torch.get_rng_state(), state)
-    x = Embedded(name="emoji32").load("test").x[:8]
+    x = Embedded(name="emoji32").split("test").x[:8]
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
     near, far = ((x + std * noise).round().clamp(0, 255).byte() for std in (5, 40))
-    assert measure.distance(x, x) == 0
-    assert 0 < measure.distance(x, near) < 0.5 * measure.distance(x, far)
+    assert measure.distance(x, x, COLOUR) == 0
+    assert 0 < measure.distance(x, near, COLOUR) < 0.5 * measure.distance(x, far, COLOUR)
     with torch.inference_mode():
-        assert measure.distance(x, far) == pytest.approx(by_definition(load_file(file), x, far), rel=1e-4)
+        assert measure.distance(x, far, COLOUR) == pytest.approx(by_definition(load_file(file), x, far), rel=1e-4)
     assert not any(p.requires_grad for p in measure.net.parameters())
-    assert measure.distance(x[:, :1], near[:, :1]) > 0
-    found = evaluate_reconstruction(x, far, near, RECONSTRUCTED, perceptual=measure)
+    assert measure.distance(x[:, :1], near[:, :1], COLOUR) > 0
+    found = evaluate_reconstruction(x, far, near, COLOUR, RECONSTRUCTED, perceptual=measure)
     assert found["lpips_residual"].value < found["lpips_discrete"].value
 
 
@@ -267,10 +273,10 @@ def test_parameters():
     assert parameters(net) == {"0": 16, "2": 8, "own": 5, "total": 29}
 
 
-def test_seconds_per_picture():
+def test_seconds_per_sample():
     calls = []
     said = {"model": "ab12", "sampler": {"steps": 1}, "precision": "fp32", "device": "cpu"}
-    found = seconds_per_picture(calls.append, 16, said, repeats=3, warm_up=2)
+    found = seconds_per_sample(calls.append, 16, said, repeats=3, warm_up=2)
     assert calls == [16] * 5
     assert found.interval[0] <= found.value <= found.interval[1] < 0.1
     assert found.protocol["batch"] == 16

@@ -6,10 +6,10 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+from images import image_folder, read_image
 from PIL import Image
 
-from hybridgen.data.folder import ImageFolder
-from hybridgen.media.image_read import as_tensor, fitted, read_picture
+from hybridgen.media.image_read import as_tensor, fitted
 from hybridgen.system.errors import UserError
 
 
@@ -28,62 +28,62 @@ def test_classes_are_folders(tmp_path):
         filled(tmp_path / name)
     (tmp_path / "empty").mkdir()
     (tmp_path / ".hidden").mkdir()
-    data = ImageFolder(root=str(tmp_path), size=16)
+    data = image_folder(root=str(tmp_path), size=16)
     assert data.spec.classes == ("ant", "cat")
-    assert [len(data.load(split).x) for split in ("train", "valid", "test")] == [34, 2, 4]
-    assert data.load("test").labels.tolist() == [0, 0, 1, 1]
-    assert tuple(data.load("test").x.shape[1:]) == (3, 16, 16)
+    assert [len(data.split(split).x) for split in ("train", "valid", "test")] == [34, 2, 4]
+    assert data.split("test").labels.tolist() == [0, 0, 1, 1]
+    assert tuple(data.split("test").x.shape[1:]) == (3, 16, 16)
 
 
 def test_a_flat_folder_has_no_classes(tmp_path):
     filled(tmp_path)
-    data = ImageFolder(root=str(tmp_path), size=8, channels=1)
+    data = image_folder(root=str(tmp_path), size=8, channels=1)
     assert data.spec.classes == ()
-    assert tuple(data.load("train").x.shape[1:]) == (1, 8, 8)
-    assert set(data.load("train").labels.tolist()) == {0}
+    assert tuple(data.split("train").x.shape[1:]) == (1, 8, 8)
+    assert data.split("train").labels is None
 
 
 def test_split_folders_are_kept(tmp_path):
     filled(tmp_path / "train/a", 10)
     filled(tmp_path / "test/a", 3)
-    data = ImageFolder(root=str(tmp_path), size=8)
+    data = image_folder(root=str(tmp_path), size=8)
     assert data.spec.classes == ("a",)
-    assert [len(data.load(split).x) for split in ("train", "valid", "test")] == [9, 1, 3]
+    assert [len(data.split(split).x) for split in ("train", "valid", "test")] == [9, 1, 3]
 
 
 def test_the_fingerprint_follows_pixels(tmp_path):
     filled(tmp_path)
-    before = ImageFolder(root=str(tmp_path), size=8).fingerprint()
-    assert ImageFolder(root=str(tmp_path), size=8).fingerprint() == before
-    assert ImageFolder(root=str(tmp_path), size=9).fingerprint() != before
+    before = image_folder(root=str(tmp_path), size=8).fingerprint()
+    assert image_folder(root=str(tmp_path), size=8).fingerprint() == before
+    assert image_folder(root=str(tmp_path), size=9).fingerprint() != before
     paint(tmp_path / "00.png", (255, 0, 0))
-    assert ImageFolder(root=str(tmp_path), size=8).fingerprint() != before
+    assert image_folder(root=str(tmp_path), size=8).fingerprint() != before
 
 
 def test_the_variable_names_the_folder(tmp_path, monkeypatch):
     filled(tmp_path)
     monkeypatch.setenv("HYBRIDGEN_DATA", str(tmp_path))
-    assert len(ImageFolder(size=8).load("test").x) == 2
+    assert len(image_folder(size=8).split("test").x) == 2
     monkeypatch.delenv("HYBRIDGEN_DATA")
     with pytest.raises(UserError, match=r"data\.root=DIR or set HYBRIDGEN_DATA"):
-        ImageFolder(size=8).load("test")
+        image_folder(size=8).split("test")
 
 
 def test_no_folder_and_no_pictures(tmp_path):
     with pytest.raises(UserError, match="no such folder"):
-        ImageFolder(root=str(tmp_path / "none")).load("train")
-    with pytest.raises(UserError, match=r"no pictures there(.|\n)*\.webp"):
-        ImageFolder(root=str(tmp_path)).load("train")
+        image_folder(root=str(tmp_path / "none")).split("train")
+    with pytest.raises(UserError, match=r"no images found there(.|\n)*\.webp"):
+        image_folder(root=str(tmp_path)).split("train")
     paint(tmp_path / "one.png")
     with pytest.raises(UserError, match="too few"):
-        ImageFolder(root=str(tmp_path)).load("train")
+        image_folder(root=str(tmp_path)).split("train")
 
 
 def test_sixteen_bits_are_scaled(tmp_path):
     """Pillow alone would clip every value above 255."""
     values = np.array([[0, 257], [32896, 65535]], np.uint16)
     Image.fromarray(values).save(tmp_path / "deep.png")
-    assert np.asarray(read_picture(tmp_path / "deep.png", 1)).tolist() == [[0, 1], [128, 255]]
+    assert np.asarray(read_image(tmp_path / "deep.png", 1)).tolist() == [[0, 1], [128, 255]]
 
 
 def test_transparency_is_laid_on_white(tmp_path):
@@ -92,21 +92,21 @@ def test_transparency_is_laid_on_white(tmp_path):
     palette = Image.new("P", (4, 4), 0)
     palette.putpalette([10, 20, 30])
     palette.save(tmp_path / "palette.png", transparency=0)
-    assert read_picture(tmp_path / "clear.png", 3).getpixel((0, 0)) == (255, 255, 255)
-    assert read_picture(tmp_path / "half.png", 1).getpixel((0, 0)) == 127
-    assert read_picture(tmp_path / "palette.png", 3).getpixel((0, 0)) == (255, 255, 255)
+    assert read_image(tmp_path / "clear.png", 3).getpixel((0, 0)) == (255, 255, 255)
+    assert read_image(tmp_path / "half.png", 1).getpixel((0, 0)) == 127
+    assert read_image(tmp_path / "palette.png", 3).getpixel((0, 0)) == (255, 255, 255)
 
 
 def test_exif_turns_the_picture(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # stored lying on its side
     paint(tmp_path / "turned.jpg", size=(40, 30), exif=exif)
-    assert read_picture(tmp_path / "turned.jpg", 3).size == (30, 40)
+    assert read_image(tmp_path / "turned.jpg", 3).size == (30, 40)
 
 
 def test_cmyk_becomes_rgb(tmp_path):
     paint(tmp_path / "press.jpg", (0, 255, 255, 0), mode="CMYK")
-    red, green, blue = read_picture(tmp_path / "press.jpg", 3).getpixel((5, 5))
+    red, green, blue = read_image(tmp_path / "press.jpg", 3).getpixel((5, 5))
     assert red > 240
     assert max(green, blue) < 20
 
@@ -114,17 +114,17 @@ def test_cmyk_becomes_rgb(tmp_path):
 def test_floating_point_is_refused(tmp_path):
     Image.fromarray(np.ones((4, 4), np.float32)).save(tmp_path / "float.tiff")
     with pytest.raises(UserError, match="floating-point"):
-        read_picture(tmp_path / "float.tiff", 1)
+        read_image(tmp_path / "float.tiff", 1)
 
 
 def test_resizing_is_antialiased_and_centred():
     stripes = Image.fromarray(np.tile(np.array([0, 255], np.uint8), (64, 64)))  # 128 wide, 64 high
-    small = as_tensor(fitted(stripes, 8))
+    small = as_tensor(fitted(stripes, (8, 8)))
     assert tuple(small.shape) == (1, 8, 8)
     assert (small.double() - 127.5).abs().max() < 10  # without a filter it would be all black or all white
     marked = np.zeros((30, 90), np.uint8)
     marked[:, 30:60] = 255
-    assert as_tensor(fitted(Image.fromarray(marked), 10)).double().mean() > 250
+    assert as_tensor(fitted(Image.fromarray(marked), (10, 10))).double().mean() > 250
 
 
 def test_mixed_photographs(shared, tmp_path):
@@ -134,13 +134,13 @@ def test_mixed_photographs(shared, tmp_path):
     manifest = next(tmp_path.rglob("manifest.jsonl"))
     rows = [json.loads(line) for line in manifest.read_text().splitlines() if line.strip()]
     for row in rows:
-        picture = read_picture(manifest.parent / row["file"], 3)
+        picture = read_image(manifest.parent / row["file"], 3)
         assert list(picture.size) == list(row["upright_size"]), row
         assert np.asarray(picture).std() > 1, row
     folder = next(path for path in (manifest.parent, *manifest.parent.iterdir()) if _class_folders(path) == 8)
-    data = ImageFolder(root=str(folder), size=16)
+    data = image_folder(root=str(folder), size=16)
     assert len(data.spec.classes) == 8
-    total = sum(len(data.load(split).x) for split in ("train", "valid", "test"))
+    total = sum(len(data.split(split).x) for split in ("train", "valid", "test"))
     assert total == len(rows) == 100
 
 
@@ -154,5 +154,5 @@ def test_the_same_picture_in_two_encodings_is_the_same(tmp_path):
     pixels = []
     for name in ("a.png", "a.bmp", "a.tiff", "a.ppm", "a.webp"):
         picture.save(tmp_path / name, **({"lossless": True} if name.endswith("webp") else {}))
-        pixels.append(as_tensor(read_picture(tmp_path / name, 3)))
+        pixels.append(as_tensor(read_image(tmp_path / name, 3)))
     assert all(torch.equal(pixels[0], other) for other in pixels[1:])

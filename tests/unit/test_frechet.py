@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch.nn.functional import avg_pool2d
 
-from hybridgen.data.base import Examples
+from hybridgen.data.base import MemorySplit
 from hybridgen.data.embedded import Embedded
 from hybridgen.evaluation.base import Real, Sample
 from hybridgen.evaluation.features import JudgeFeatures
 from hybridgen.evaluation.frechet import Frechet, bias, deviation, distance, extrapolated, moments
 from hybridgen.evaluation.judge import find_judge
+from hybridgen.media.image import ImageMedium
 from hybridgen.system.errors import UserError
 
 F = 16
@@ -27,12 +28,12 @@ def features(seed, count=400, shift=0.0, width=F):
 def sample(seen):
     """A sample of features alone."""
     blank = torch.zeros(len(seen), 1, 2, 2, dtype=torch.uint8)
-    return Sample(blank, torch.zeros(len(seen), dtype=torch.int64), seen)
+    return Sample(seen, torch.zeros(len(seen), dtype=torch.int64), stored=blank)
 
 
 def real(reference, control):
-    nothing = Examples(torch.zeros(0, 1, 2, 2, dtype=torch.uint8), torch.zeros(0, dtype=torch.int64))
-    return Real(sample(reference), sample(control), nothing, nothing)
+    nothing = MemorySplit(torch.zeros(0, 1, 2, 2, dtype=torch.uint8), label=torch.zeros(0, dtype=torch.int64))
+    return Real(sample(reference), sample(control), nothing, nothing, ImageMedium(channels=1, size=2))
 
 
 def test_agrees_with_clean_fid():
@@ -85,7 +86,7 @@ def test_extrapolation_removes_the_bias_of_few_pictures():
 
 def test_too_few_pictures_are_refused():
     few = features(0, F)
-    with pytest.raises(UserError, match=r"needs more than 16 pictures; drawn: 16(.|\n)*frechet_few"):
+    with pytest.raises(UserError, match=r"needs more than 16 samples; drawn: 16(.|\n)*frechet_few"):
         Frechet().measure(sample(few), real(features(1), features(2)))
     assert Frechet(allow_few=True).measure(sample(few), real(features(1), features(2)))["frechet"].value > 0
 
@@ -109,7 +110,7 @@ def test_the_judge_separates(name):
     data = Embedded(name=name)
     extract = JudgeFeatures(find_judge(data))
     x = data.load("test" if name == "fashion28" else "train").x[:600]
-    reference = moments(extract(data.load("train").x[-700:])[0])
+    reference = moments(extract(data.split("train").x[-700:])[0])
     rng = torch.Generator().manual_seed(0)
     noise = torch.randn(x.shape, generator=rng)
 
@@ -123,5 +124,5 @@ def test_the_judge_separates(name):
         found = [distance(moments(extract(pictures)[0]), reference) for pictures in corrupted]
         assert found == sorted(found)
         assert found[1] > 1.2 * found[0]
-    one_class = data.load("train")
+    one_class = data.split("train")
     assert distance(moments(extract(one_class.x[one_class.labels == 1])[0]), reference) > 5 * found[0]

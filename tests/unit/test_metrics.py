@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from hybridgen.data.base import Examples
+from hybridgen.data.base import MemorySplit
 from hybridgen.evaluation.accuracy import Accuracy
 from hybridgen.evaluation.base import Real, Sample
 from hybridgen.evaluation.intervals import around, share
 from hybridgen.evaluation.kid import KernelDistance, kernel_distance, mmd2
 from hybridgen.evaluation.memorisation import Memorisation, nearest
 from hybridgen.evaluation.precision_recall import PrecisionRecall, covered
+from hybridgen.media.image import ImageMedium
 
 
 def points(seed, count=300, shift=0.0, spread=1.0, width=5):
@@ -21,12 +22,12 @@ def sample(seen=None, pixels=None, labels=None, predicted=None):
     count = next(len(given) for given in (seen, pixels, labels) if given is not None)
     pixels = torch.zeros(count, 1, 2, 2, dtype=torch.uint8) if pixels is None else pixels
     labels = torch.zeros(count, dtype=torch.int64) if labels is None else labels
-    return Sample(pixels, labels, np.zeros((count, 2)) if seen is None else seen, predicted)
+    return Sample(np.zeros((count, 2)) if seen is None else seen, labels, predicted, pixels)
 
 
 def real(reference, control, test=None, train=None, classes=()):
-    nothing = Examples(torch.zeros(0, 1, 2, 2, dtype=torch.uint8), torch.zeros(0, dtype=torch.int64))
-    return Real(reference, control, test or nothing, train or nothing, classes)
+    nothing = MemorySplit(torch.zeros(0, 1, 2, 2, dtype=torch.uint8), label=torch.zeros(0, dtype=torch.int64))
+    return Real(reference, control, test or nothing, train or nothing, ImageMedium(channels=1, size=2), classes)
 
 
 def test_kernel_distance_by_hand():
@@ -119,7 +120,7 @@ def test_memorisation_finds_copies():
     def pictures(count):
         return torch.randint(0, 256, (count, 1, 4, 4), generator=rng, dtype=torch.uint8)
 
-    train, test = Examples(pictures(400), torch.zeros(400).long()), Examples(pictures(500), torch.zeros(500).long())
+    train, test = MemorySplit(pictures(400)), MemorySplit(pictures(500))
     truth = real(sample(pixels=test.x), sample(pixels=train.x), test, train)
     fresh = Memorisation().measure(sample(pixels=pictures(500)), truth)
     copied = Memorisation().measure(sample(pixels=train.x[:100]), truth)
@@ -130,7 +131,7 @@ def test_memorisation_finds_copies():
 
 
 def test_nearest_distance_is_in_grey_levels():
-    train = torch.tensor([[[[0, 0]]], [[[200, 200]]]], dtype=torch.uint8)
+    train = MemorySplit(torch.tensor([[[[0, 0]]], [[[200, 200]]]], dtype=torch.uint8))
     assert nearest(torch.tensor([[[[3, 3]]], [[[190, 200]]]], dtype=torch.uint8), train).tolist() == pytest.approx(
         [3.0, 50**0.5]
     )

@@ -20,7 +20,7 @@ RECONSTRUCTED = {
 }  # fmt: skip
 TIMED = {
     "kind": "timed", "model": "ab12", "sampler": {"steps": 8}, "precision": "fp32", "device": "cpu", "batch": 16,
-    "metric": "seconds a picture", "warm_up": 1, "repeats": 5, "threads": 2,
+    "metric": "seconds per sample", "warm_up": 1, "repeats": 5, "threads": 2,
 }  # fmt: skip
 COUNTED = {"kind": "counted", "model": "ab12", "metric": "parameters"}
 ALL = [DRAWN, RECONSTRUCTED, TIMED, COUNTED]
@@ -61,16 +61,16 @@ def test_what_is_stored_reads_back_equal():
 
 def test_the_sentence_of_drawn_pictures():
     assert sentence(DRAWN) == (
-        "Fréchet distance (judge) on 96 features of judge of fashion_mnist (hash c0ffee), 2,000 pictures (10 classes"
-        " equally often) against 1,000 test pictures of fashion28 (hash 0f0f), seeds 0-1999, EMA weights, sampler"
+        "Fréchet distance (judge) on 96 features of judge of fashion_mnist (hash c0ffee), 2,000 samples (10 classes"
+        " equally often) against 1,000 test samples of fashion28 (hash 0f0f), seeds 0-1999, EMA weights, sampler"
         " guidance 2 head_steps 8 solver euler, rounded to uint8, fp32 on cpu."
     )
 
 
 def test_the_other_sentences():
-    assert sentence(RECONSTRUCTED).startswith("PSNR over the 1,000 test pictures of fashion28 (hash 0f0f), EMA weights")
+    assert sentence(RECONSTRUCTED).startswith("PSNR over the 1,000 test samples of fashion28 (hash 0f0f), EMA weights")
     assert "median of 5 after 1 to warm up, batch 16, 2 threads" in sentence(TIMED)
     assert sentence(COUNTED) == "parameters."
-    assert "on pixels" in sentence({**DRAWN, "feature": None})
-    assert "0 to 7 a class" in sentence({**DRAWN, "class_distribution": [0, 7]})
+    assert "on stored values" in sentence({**DRAWN, "feature": None})
+    assert "0 to 7 per class" in sentence({**DRAWN, "class_distribution": [0, 7]})
     assert "(1 2)" in sentence({**DRAWN, "sampler": {"guidance": [1.0, 2.0]}})

@@ -10,7 +10,9 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from hybridgen.media.provenance import SIGNATURE, model_hash, read_provenance, save_picture
+from hybridgen.media.image import ImageMedium
+from hybridgen.media.png import SIGNATURE, png_bytes, read_provenance, to_image
+from hybridgen.runs.weights import model_hash
 from hybridgen.system.errors import UserError
 
 MADE_BY = {"model": "3f2a", "config": "77", "seed": 5, "prompt": "Öl <&>", "sampler": {"head_steps": 8}}
@@ -31,7 +33,7 @@ END = chunk(b"IEND", b"")
 @pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (2, "LA"), (3, "RGB"), (4, "RGBA")])
 def test_a_picture_comes_back_with_its_making(tmp_path, channels, mode):
     pixels = np.arange(channels * 12, dtype=np.uint8).reshape(channels, 3, 4)
-    save_picture(tmp_path / "a.png", pixels, MADE_BY)
+    (tmp_path / "a.png").write_bytes(png_bytes(to_image(pixels), MADE_BY))
     found = read_provenance(tmp_path / "a.png")
     assert found.pop("version")
     assert found == MADE_BY
@@ -41,7 +43,7 @@ def test_a_picture_comes_back_with_its_making(tmp_path, channels, mode):
 
 
 def test_anyone_can_tell_that_it_is_generated(tmp_path):
-    save_picture(tmp_path / "a.png", Image.new("RGB", (2, 2)), {})
+    (tmp_path / "a.png").write_bytes(png_bytes(Image.new("RGB", (2, 2)), {}))
     with Image.open(tmp_path / "a.png") as image:
         packet = image.text["XML:com.adobe.xmp"]
         description = image.getxmp()["xmpmeta"]["RDF"]["Description"] if _has_parser() else {}
@@ -60,9 +62,9 @@ def _has_parser():
 
 def test_nothing_is_written_when_it_cannot_be(tmp_path):
     with pytest.raises(UserError, match="5"):
-        save_picture(tmp_path / "a.png", np.zeros((5, 2, 2), np.uint8), {})
+        ImageMedium(channels=5).write(tmp_path / "a.png", torch.zeros(5, 2, 2, dtype=torch.uint8), {})
     with pytest.raises(UserError, match="JSON"):
-        save_picture(tmp_path / "a.png", np.zeros((1, 2, 2), np.uint8), {"seed": object()})
+        ImageMedium(channels=1).write(tmp_path / "a.png", torch.zeros(1, 2, 2, dtype=torch.uint8), {"seed": object()})
     assert list(tmp_path.iterdir()) == []
 
 

@@ -5,12 +5,13 @@ import re
 
 import numpy as np
 import pytest
+import torch
 
-from hybridgen.media.image_grid import GAP, picture_grid
-from hybridgen.media.provenance import save_picture
+from hybridgen.media.image import ImageMedium
+from hybridgen.media.image_grid import GAP, image_grid
 from hybridgen.report.html import duration, number, write_report
 from hybridgen.report.loss_curves import curve_svg, panels, split_name
-from hybridgen.report.progression import Strip
+from hybridgen.report.progression import Progression
 from hybridgen.runs.run import Run
 from hybridgen.system.errors import UserError
 
@@ -20,7 +21,7 @@ EVIL = "<script>alert(1)</script>"
 def test_a_grid_puts_pictures_row_by_row_and_enlarges_them():
     pixels = np.zeros((5, 1, 28, 28), np.uint8)
     pixels[:, 0] = np.arange(5)[:, None, None] * 10
-    image = np.asarray(picture_grid(pixels, 3))
+    image = np.asarray(image_grid(pixels, 3))
     side = 4 * 28 + GAP
     assert image.shape == (2 * side, 3 * side)
     assert [image[r * side, c * side] for r in range(2) for c in range(3)] == [0, 10, 20, 30, 40, 255]
@@ -28,13 +29,13 @@ def test_a_grid_puts_pictures_row_by_row_and_enlarges_them():
 
 def test_a_grid_enlarges_pixels_to_squares():
     pixels = np.array([[[[0, 50], [100, 150]]]], np.uint8)
-    image = np.asarray(picture_grid(pixels))[:96, :96]
+    image = np.asarray(image_grid(pixels))[:96, :96]
     assert np.array_equal(image, np.kron(pixels[0, 0], np.ones((48, 48), np.uint8)))
 
 
 def test_large_pictures_stay_as_they_are_and_captions_make_room():
     pixels = np.zeros((2, 3, 128, 128), np.uint8)
-    plain, titled = picture_grid(pixels, 2), picture_grid(pixels, column_titles=["a", "b"], row_titles=["dog"])
+    plain, titled = image_grid(pixels, 2), image_grid(pixels, column_titles=["a", "b"], row_titles=["dog"])
     assert plain.size == (2 * (128 + GAP), 128 + GAP)
     assert titled.width > plain.width
     assert titled.height > plain.height
@@ -43,7 +44,7 @@ def test_large_pictures_stay_as_they_are_and_captions_make_room():
 
 def test_long_titles_are_broken_between_words():
     pixels = np.zeros((2, 1, 96, 96), np.uint8)
-    short, long = picture_grid(pixels, column_titles=["a", "b"]), picture_grid(pixels, column_titles=["a", "b " * 40])
+    short, long = image_grid(pixels, column_titles=["a", "b"]), image_grid(pixels, column_titles=["a", "b " * 40])
     assert long.width == short.width
     assert long.height > short.height
     column = np.asarray(long.convert("L"))[: long.height - 98]
@@ -53,14 +54,14 @@ def test_long_titles_are_broken_between_words():
 
 def test_long_names_are_broken_before_their_capitals():
     pixels = np.full((2, 1, 96, 96), 255, np.uint8)
-    page = picture_grid(pixels, column_titles=["HerbaceousVegetation", ""])
-    assert page.height > picture_grid(pixels, column_titles=["Highway", ""]).height
+    page = image_grid(pixels, column_titles=["HerbaceousVegetation", ""])
+    assert page.height > image_grid(pixels, column_titles=["Highway", ""]).height
     assert np.asarray(page.convert("L"))[:, 96 + GAP :].min() == 255, "it stays in its column"
 
 
 def test_an_empty_grid_is_an_error():
     with pytest.raises(UserError, match="at least one"):
-        picture_grid(np.zeros((0, 1, 4, 4), np.uint8))
+        image_grid(np.zeros((0, 1, 4, 4), np.uint8))
 
 
 @pytest.mark.parametrize(
@@ -111,11 +112,13 @@ def test_the_page_shows_everything_and_needs_nothing(tmp_path):
         "frechet": {"value": 1.2512, "interval": [1.1, 1.4], "protocol": protocol},
         "seconds": {"value": 12345.6},
     }
-    save_picture(tmp_path / "s.png", np.zeros((3, 8, 8), np.uint8), {})
-    strip = Strip(
-        "Painting", np.zeros((2, 3, 1, 8, 8), np.uint8), ["scale 1", "scale 2", "residual"], ["a", EVIL], "How."
-    )
-    page = write_report(run, figures, {"Samples": tmp_path / "s.png"}, [strip]).read_text()
+    medium = ImageMedium(size=8)
+    sheet = medium.sheet(torch.zeros(4, 3, 8, 8, dtype=torch.uint8), {})
+    cell = medium.show(torch.zeros(3, 8, 8, dtype=torch.uint8), "a sample")
+    titles = ["scale 1", "scale 2", "residual"]
+    shown = Progression("Painting", [[cell] * 3] * 2, titles, ["a", EVIL], "How.")
+    page = write_report(run, figures, {"Samples": sheet}, [shown], ["recall is left out"]).read_text()
+    assert "recall is left out" in page
     assert page.count("<svg ") == 4  # loss, the hostile name, ce, ce by scale
     assert page.count('<td><img src="data:image/png;base64,') == 6
     for text in ("finished", "1.251", "1.1 to 1.4", "12,346", "Of 2,000 pictures", "head steps", "residual", "torch"):

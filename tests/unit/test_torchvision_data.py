@@ -55,9 +55,9 @@ def zipped(raw, out):
 
 def test_fashion_mnist(fashion):
     data = FashionMNIST(root=str(fashion))
-    assert [len(data.load(split).x) for split in ("train", "valid", "test")] == [30, 10, 20]
-    assert data.load("test").labels.tolist() == [i % 10 for i in range(20)]
-    assert tuple(data.load("test").x.shape[1:]) == (1, *data.spec.size)
+    assert [len(data.split(split).x) for split in ("train", "valid", "test")] == [30, 10, 20]
+    assert data.split("test").labels.tolist() == [i % 10 for i in range(20)]
+    assert tuple(data.split("test").x.shape[1:]) == (1, *data.spec.size)
 
 
 def test_gzipped_files_do_too(fashion, tmp_path, monkeypatch):
@@ -73,7 +73,7 @@ def test_gzipped_files_do_too(fashion, tmp_path, monkeypatch):
 @pytest.mark.parametrize("kind", [FashionMNIST, CIFAR10, EuroSAT])
 def test_offline_the_three_ways_are_named(kind):
     with pytest.raises(UserError) as error:
-        kind().load("train")
+        kind().split("train")
     message = str(error.value)
     assert "Name or service not known" in message
     assert all(way in message for way in ("data.root=DIR", "HYBRIDGEN_DATA=DIR", "download"))
@@ -82,7 +82,7 @@ def test_offline_the_three_ways_are_named(kind):
 @pytest.mark.parametrize("kind", [FashionMNIST, CIFAR10, EuroSAT])
 def test_a_given_folder_is_never_downloaded_into(kind, tmp_path):
     with pytest.raises(UserError, match=r"^data\.root: .*is not there"):
-        kind(root=str(tmp_path)).load("test")
+        kind(root=str(tmp_path)).split("test")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -90,13 +90,13 @@ def test_labels_that_are_no_class(fashion):
     file = fashion / "FashionMNIST/raw/t10k-labels-idx1-ubyte"
     file.write_bytes(file.read_bytes()[:-1] + b"\x0b")
     with pytest.raises(UserError, match="label 11 is not one of 10 classes"):
-        FashionMNIST(root=str(fashion)).load("test")
+        FashionMNIST(root=str(fashion)).split("test")
 
 
 def test_labels_that_are_too_few(fashion):
     (fashion / "FashionMNIST/raw/t10k-labels-idx1-ubyte").write_bytes(idx(np.zeros(3, np.uint8)))
     with pytest.raises(UserError, match="do not fit"):
-        FashionMNIST(root=str(fashion)).load("test")
+        FashionMNIST(root=str(fashion)).split("test")
 
 
 def test_cifar_with_other_bytes_is_refused_before_it_is_unpickled(tmp_path):
@@ -104,13 +104,13 @@ def test_cifar_with_other_bytes_is_refused_before_it_is_unpickled(tmp_path):
     folder.mkdir()
     (folder / "data_batch_1").write_bytes(b"cos\nsystem\n(S'touch evil'\ntR.")
     with pytest.raises(UserError, match="MD5"):
-        CIFAR10(root=str(tmp_path)).load("train")
+        CIFAR10(root=str(tmp_path)).split("train")
     assert not (tmp_path / "evil").exists()
 
 
 def test_debian_small_set(shared):
     data = FashionMNIST(root=str(shared / "data/fashion_mnist_small"))
-    assert [len(data.load(split).x) for split in ("train", "valid", "test")] == [1900, 100, 500]
+    assert [len(data.split(split).x) for split in ("train", "valid", "test")] == [1900, 100, 500]
 
 
 def test_eurosat_is_the_exact_mean_of_blocks(shared, tmp_path):
@@ -119,13 +119,13 @@ def test_eurosat_is_the_exact_mean_of_blocks(shared, tmp_path):
         archive.extractall(tmp_path, filter="data")
     half, whole = EuroSAT(root=str(tmp_path)), EuroSAT(root=str(tmp_path), size=64)
     for split, count in (("train", 170), ("valid", 10), ("test", 20)):
-        small, large = half.load(split), whole.load(split)
+        small, large = half.split(split), whole.split(split)
         assert tuple(small.x.shape) == (count, 3, 32, 32)
         mean = rearrange(large.x.double(), "n x (h a) (w b) -> n x h w (a b)", a=2, b=2).mean(-1)
         assert (small.x - mean).abs().max() <= 0.5
     known = Mosaic(file=str(shared / "data/demo_eurosat32/eurosat32_demo.npz"))
-    ours = torch.cat([half.load(split).x for split in ("train", "valid", "test")]).flatten(1).double()
-    theirs = torch.cat([known.load(split).x for split in ("train", "valid", "test")]).flatten(1).double()
+    ours = torch.cat([half.split(split).x for split in ("train", "valid", "test")]).flatten(1).double()
+    theirs = torch.cat([known.split(split).x for split in ("train", "valid", "test")]).flatten(1).double()
     gaps = torch.cdist(ours, theirs).min(1).values / ours.shape[1] ** 0.5
     assert int((gaps < 1).sum()) >= 200
 
@@ -139,9 +139,9 @@ def test_a_damaged_eurosat_file_is_named(tmp_path, monkeypatch):
     stream = io.BytesIO()
     Image.new("RGB", (32, 32)).save(stream, "JPEG")
     (folder / "Forest_2.jpg").write_bytes(stream.getvalue())
-    with pytest.raises(UserError, match="2 of 2 pictures") as error:
-        EuroSAT(root=str(tmp_path)).load("train")
-    assert "Forest_1.jpg: not a picture" in str(error.value)
+    with pytest.raises(UserError, match="2 of 2 samples") as error:
+        EuroSAT(root=str(tmp_path)).split("train")
+    assert "Forest_1.jpg: not an image" in str(error.value)
     assert "Forest_2.jpg: 32x32 pixels, not 64x64" in str(error.value)
 
 
@@ -174,6 +174,6 @@ def test_cifar_in_its_own_layout(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.CIFAR10, "test_list", [test])
     monkeypatch.setattr(datasets.CIFAR10, "meta", {"filename": meta[0], "key": "label_names", "md5": meta[1]})
     data = CIFAR10(root=str(tmp_path))
-    assert [len(data.load(split).x) for split in ("train", "valid", "test")] == [10, 10, 20]
-    assert torch.equal(data.load("test").x[3], torch.from_numpy(pictures[3].reshape(3, 32, 32)))
+    assert [len(data.split(split).x) for split in ("train", "valid", "test")] == [10, 10, 20]
+    assert torch.equal(data.split("test").x[3], torch.from_numpy(pictures[3].reshape(3, 32, 32)))
     assert len(data.spec.classes) == 10

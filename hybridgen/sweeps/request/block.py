@@ -4,7 +4,7 @@ sweep:
   over:
     model.residual_head.mlp_width: {low: 64, high: 1024, log: true}
     sampler.head_steps: [1, 2, 4, 8]
-  objectives: {frechet: min, seconds_per_picture: min}
+  objectives: {frechet: min, seconds_per_sample: min}
   sampler: tpe
   trials: 40
 ablate:

@@ -61,7 +61,7 @@ def plan_ablation(composed: Composed, ablation: Ablation, seeds: int) -> Plan:
     space = Space(dimensions, {"variant": {name: texts for name, texts in ablation.variants.items()}})
     tasks: list[Params] = [{"seed": number, "variant": name} for number in numbers for name in ablation.variants]
     name = _name(composed, space, ["ablate"])
-    return Plan(name, space, {"seconds_per_picture": "minimize"}, SweepOptions(sampler="grid"), (), tasks, ranked=False)
+    return Plan(name, space, {"seconds_per_sample": "minimize"}, SweepOptions(sampler="grid"), (), tasks, ranked=False)
 
 
 def _name(composed: Composed, space: Space, more: Sequence[Any]) -> str:

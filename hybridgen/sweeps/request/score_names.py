@@ -5,7 +5,7 @@ from typing import Any
 
 from hybridgen.system.errors import UserError, unknown
 
-ALWAYS = ("psnr_residual", "macs", "seconds_per_picture", "parameters/total")
+ALWAYS = ("psnr_residual", "macs", "seconds_per_sample", "parameters/total")
 OF_CODES = ("psnr_discrete", "residual_share")  # of tokenizers that have codes
 OF_CARDS: Mapping[str, tuple[str, ...]] = {
     "frechet": ("frechet", "frechet_infinity"),

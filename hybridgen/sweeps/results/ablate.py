@@ -7,11 +7,13 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from hybridgen.config.migrate import figure_name
+from hybridgen.media.embed import sheet_in
 from hybridgen.runs.run import TRIALS, Run
 from hybridgen.sweeps.queue.study import REASON
 from hybridgen.sweeps.request.block import Ablation, Experiment
 from hybridgen.sweeps.request.match import Budget, Matched, match
-from hybridgen.sweeps.results.page import folded, page_header, picture, rows_table, section, trial_rows, write_page
+from hybridgen.sweeps.results.page import folded, page_header, rows_table, section, shown_file, trial_rows, write_page
 from hybridgen.sweeps.results.table import Table, as_csv, latex, make_table, markdown
 from hybridgen.sweeps.session import Session
 from hybridgen.system.files import lock, write_atomic
@@ -64,7 +66,7 @@ def tabulate(session: Session, ablation: Ablation, seeds: int, matched: Mapping[
             continue
         if trial.state.name == "COMPLETE" and file.exists():
             stored = json.loads(file.read_text())
-            figures[variant][seed] = {name: each["value"] for name, each in stored.items()}
+            figures[variant][seed] = {figure_name(name): each["value"] for name, each in stored.items()}
         elif trial.state.name == "FAIL":
             notes.setdefault(variant, []).append(f"seed {seed} failed: {trial.user_attrs.get(REASON, 'worker lost')}")
     table = make_table(figures, ablation.options.figures, ablation.options.base)
@@ -128,7 +130,7 @@ def _samples(folder: Path, rows: list[dict[str, object]]) -> str:
     for row in rows:
         params = row["params"]
         variant = str(params.get("variant")) if isinstance(params, dict) else ""
-        file = folder / TRIALS / f"{row['trial']:04d}" / "samples.png"
-        if variant not in shown and file.exists():
-            shown[variant] = f"<figure><figcaption>{escape(variant)}</figcaption>{picture(variant, file)}</figure>"
+        file = sheet_in(folder / TRIALS / f"{row['trial']:04d}", "samples")
+        if variant not in shown and file is not None:
+            shown[variant] = f"<figure><figcaption>{escape(variant)}</figcaption>{shown_file(variant, file)}</figure>"
     return f'<div class="sheets">{"".join(shown.values())}</div>' if shown else ""

@@ -1,6 +1,5 @@
 """A study's report.html: one file without network or script, with all trials, the plots and what the best drew."""
 
-import base64
 import json
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hybridgen.evaluation.protocol import sentence
+from hybridgen.media.embed import file_element, sheet_in
 from hybridgen.report.html import PAGE, number
 from hybridgen.runs.run import TRIALS, Run
 from hybridgen.sweeps.queue.study import REASON, Study
@@ -80,10 +80,9 @@ def section(title: str, content: str) -> str:
     return f"<section><h2>{escape(title)}</h2>{content}</section>" if content else ""
 
 
-def picture(title: str, file: Path) -> str:
-    """A picture that travels inside the page."""
-    source = f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}"
-    return f'<div class=wide><img class=sheet src="{source}" alt="{escape(title)}"></div>'
+def shown_file(title: str, file: Path) -> str:
+    """A sheet of samples, inside the page."""
+    return f"<div class=wide>{file_element(file, title, 'sheet')}</div>"
 
 
 def rows_table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: int = 0) -> str:
@@ -139,12 +138,12 @@ def _trials(rows: Sequence[Mapping[str, Any]], names: Sequence[str], found: Stan
 def _best_samples(folder: Path, found: Standing) -> str:
     parts = []
     for row in found.best[:SHOWN]:
-        file = folder / TRIALS / f"{row['trial']:04d}" / "samples.png"
-        if file.exists():
+        file = sheet_in(folder / TRIALS / f"{row['trial']:04d}", "samples")
+        if file is not None:
             said = ", ".join(f"{name} {number(value)}" for name, value in row["values"].items())
             title = f"Trial {row['trial']}: {said}"
             at = " ".join(f"{name}={_short(value)}" for name, value in row["params"].items())
-            parts.append(f"<h3>{escape(title)} <small>{escape(at)}</small></h3>{picture(title, file)}")
+            parts.append(f"<h3>{escape(title)} <small>{escape(at)}</small></h3>{shown_file(title, file)}")
     return section("Samples of the best, from the same seeds", "".join(parts))
 
 

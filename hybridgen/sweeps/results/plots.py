@@ -1,4 +1,4 @@
-"""The study in pictures: front, history, importances (by Optuna), parallel coordinates; as PNG, and in the page's inks.
+"""The study in pictures: front, history, importances (by Optuna), parallel coordinates; as files and as SVG.
 
 Why not by Optuna's own plots: they have a grey ground on light and dark pages alike, cut long names off, and draw the
 best trials of a maximised objective in white.
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from hybridgen.media.plots import Drawing, page_svg, save_plot, strip_frame
 from hybridgen.report.html import number
-from hybridgen.report.svg_theme import Drawing, page_svg, save_png, strip_frame
 from hybridgen.sweeps.queue.study import Study
 from hybridgen.sweeps.results.parallel import ARROWS, columns, is_wide, parallel
 
@@ -46,10 +46,10 @@ class Plot:
 
 
 def draw_plots(study: Study, folder: Path) -> dict[Plot, str]:
-    """SVG for the page, and PNG files in `folder`; what the study has too little for is left out."""
+    """SVG for the page, and files in `folder`; what the study has too little for is left out."""
     plots = study_plots(study)
     for plot in plots:
-        save_png(plot.draw, plot.size, folder / f"{plot.name}.png")
+        save_plot(plot.draw, plot.size, folder / plot.name)
     return {plot: page_svg(plot.draw, plot.size) for plot in plots}
 
 

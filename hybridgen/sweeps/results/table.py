@@ -11,7 +11,7 @@ from hybridgen.sweeps.results.statistics import BySeed, Compared, Mean, compare,
 
 Better = Literal["min", "max", ""]
 MAXIMISED = ("accuracy", "precision", "recall", "psnr", "nearest")
-COSTS = {"parameters/total": "parameters", "macs": "MACs", "seconds_per_picture": "s a picture"}
+COSTS = {"parameters/total": "parameters", "macs": "MACs", "seconds_per_sample": "s a picture"}
 SAME = "not separable at this n"
 
 

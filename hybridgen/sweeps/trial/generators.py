@@ -12,9 +12,9 @@ import pytorch_lightning as pl
 
 from hybridgen.config.compose import Composed
 from hybridgen.data.base import Data
-from hybridgen.media.provenance import model_hash
 from hybridgen.model import HybridModel
 from hybridgen.runs.run import GENERATORS, Run, experiments_in, runs_in
+from hybridgen.runs.weights import model_hash
 from hybridgen.system.files import lock
 from hybridgen.tokenizers.base import Tokenizer
 from hybridgen.training.generator_stage import train_generator

@@ -11,7 +11,7 @@ from hybridgen.assemble import assemble_data, assemble_settings
 from hybridgen.config.compose import Composed
 from hybridgen.evaluation.protocol import Figure
 from hybridgen.evaluation.whole import evaluate_model
-from hybridgen.report.showing import save_grid
+from hybridgen.report.showing import sample_sheet
 from hybridgen.runs.journal import read
 from hybridgen.runs.run import Run
 from hybridgen.sweeps.trial.generators import obtain_generator
@@ -28,7 +28,7 @@ Say = Callable[[str], None]
 def run_trial(
     composed: Composed, run: Run, root: Path, say: Say, watch: tuple[str, Report] | None = None, discrete: bool = True
 ) -> dict[str, Figure]:
-    """Figures of the experiment as composed; the run gets summary.json and samples.png.
+    """Figures of the experiment as composed; the run gets summary.json and a sheet of samples.
 
     Args:
         composed: what the trial is.
@@ -48,9 +48,9 @@ def run_trial(
     trained = as_trained(composed, model, data, generator)
     settings = assemble_settings(composed, "metrics")
     figures = evaluate_model(trained, data, settings, registry=composed.registry, discrete=discrete)
-    save_grid(trained, run.path / "samples.png")
     text = json.dumps({name: figure.to_json() for name, figure in figures.items()}, indent=1) + "\n"
     write_atomic(run.summary, text)
+    sample_sheet(trained).save(run.path / "samples")
     return figures
 
 

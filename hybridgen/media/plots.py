@@ -41,10 +41,18 @@ def page_svg(draw: Drawing, size: tuple[float, float]) -> str:
     return svg
 
 
-def save_png(draw: Drawing, size: tuple[float, float], path: Path) -> None:
-    """The same drawing as a file, on white."""
-    with matplotlib.rc_context(_settings("#45484d", "#dedfda", "#ffffff", LIGHT)), atomic_path(path) as temporary:
-        _drawn(draw, size).savefig(temporary, dpi=150, metadata={"Software": None})
+def save_plot(draw: Drawing, size: tuple[float, float], stem: Path) -> Path:
+    """The same drawing as a file, on white; the path written."""
+    with matplotlib.rc_context(_settings("#45484d", "#dedfda", "#ffffff", LIGHT)):
+        return save_figure(_drawn(draw, size), stem, 150, metadata={"Software": None})
+
+
+def save_figure(figure: Figure, stem: Path, dpi: int, **how: Any) -> Path:
+    """A figure of matplotlib as a file, whole or not at all; the path written."""
+    path = stem.with_name(f"{stem.name}.png")
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=dpi, **how)
+    return path
 
 
 def strip_frame(axes: Axes) -> None:
