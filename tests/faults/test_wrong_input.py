@@ -122,7 +122,7 @@ def test_none_is_not_null(refused, word):
         ("seed=", "nothing stands after '='; write seed=null"),
         ("freeze=[a,b", "not YAML: did not find expected ',' or ']'; a bracket is left open"),
         ("sampler={card: hart", "a bracket is left open"),
-        ("seed=]", "not YAML"),
+        ("seed=]", "']' is a text; needed: a whole number"),
     ],
 )
 def test_overrides_that_cannot_be_read(refused, override, hint):
