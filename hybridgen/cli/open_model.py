@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hybridgen.config.compose import Composed
-from hybridgen.runs.run import Run
+from hybridgen.runs.run import find_weights
 from hybridgen.system.errors import UserError, unknown
 
 if TYPE_CHECKING:
@@ -27,10 +27,7 @@ def open_model(
     from hybridgen.generate.trained import load
     from hybridgen.training.machine import choose
 
-    is_file = Path(name).is_file() or Path(name).suffix == ".safetensors"
-    file = Path(name) if is_file else Run.open(name, runs).model
-    if not is_file and not file.exists():
-        raise UserError(f"{file}: this run has no weights yet; finish it with `hybridgen resume {file.parent}`")
+    file = find_weights(name, runs)
     for override in overrides:
         key = override.split("=")[0].split(".")[0]
         if key not in FREE:

@@ -10,8 +10,8 @@ from hybridgen.generate.trained import load
 from hybridgen.generate.write import requested
 from hybridgen.media.image import to_bytes
 from hybridgen.media.provenance import model_hash, read_provenance, save_picture, to_image
-from hybridgen.runs.run import Run, experiments_in, runs_in
-from hybridgen.system.errors import UserError
+from hybridgen.runs.run import Run, experiments_in, find_weights, runs_in
+from hybridgen.system.errors import UserError, warn
 
 
 def draw_again(picture: Path, model: str | None, runs: Path, registries: Sequence[Path], out: Path) -> bool:
@@ -24,7 +24,7 @@ def draw_again(picture: Path, model: str | None, runs: Path, registries: Sequenc
     enough = {"model", "seed", "sampler"} <= said.keys() and not said.keys().isdisjoint({"label", "prompt"})
     if not enough or said.get("given"):
         raise UserError(f"{picture}: only single pictures drawn from a seed can be drawn again; this is another kind")
-    file = _with_weights(said["model"], runs) if model is None else Run.open(model, runs).model
+    file = _with_weights(said["model"], runs) if model is None else find_weights(model, runs)
     trained = load(file, registries=registries)
     settings = {name: value for name, value in said["sampler"].items() if name != "card"}
     if "prompt" in said:
@@ -40,6 +40,15 @@ def _with_weights(digest: str, runs: Path) -> Path:
     """The weights file under `runs` whose hash this is."""
     for experiment in experiments_in(runs):
         for folder in reversed(runs_in(runs / experiment)):
-            if Run(folder).model.exists() and model_hash(Run(folder).model) == digest:
+            if _hash(Run(folder).model) == digest:
                 return Run(folder).model
     raise UserError(f"{runs}: no run has the weights {digest}; name the model with --model, or its folder with --runs")
+
+
+def _hash(weights: Path) -> str:
+    """The hash of a weights file; empty where there is none, and with a warning where it is damaged."""
+    try:
+        return model_hash(weights) if weights.exists() else ""
+    except UserError as error:
+        warn(error)
+        return ""

@@ -45,16 +45,23 @@ def check_kind(conditioner: Conditioner, labels: Sequence[int] | None, prompts: 
 
 
 def class_number(text: str, classes: Sequence[str]) -> int:
-    """The number of a class, which is given by number or by name.
+    """The number of a class, which is given by name or by number; where a class is called by a number, by name only.
 
     Raises:
         UserError: there is none; the message names the nearest.
     """
-    if text.isdecimal() and int(text) < max(1, len(classes)):
-        return int(text)
     if text in classes:
         return [*classes].index(text)
+    named_by_number = any(name.isdecimal() for name in classes)
+    if text.isdecimal() and not named_by_number and int(text) < max(1, len(classes)):
+        return int(text)
     raise UserError(unknown("class", text, [*classes] or ["0"], "--labels"))
+
+
+def class_numbers(text: str, classes: Sequence[str]) -> list[int]:
+    """The numbers of classes that a comma parts; the text as a whole may be the name of one, with commas in it."""
+    names = [text] if text in classes else text.split(",")
+    return [class_number(name.strip(), classes) for name in names]
 
 
 def read_prompts(file: Path) -> list[str]:
