@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from hybridgen.cli import VERBS
+from hybridgen.system.files import check_writable
 
 SUMMARY = VERBS["replay"]
 
@@ -22,6 +23,7 @@ def run(args: argparse.Namespace) -> int:
     from hybridgen.generate.replay import draw_again
 
     out = args.out or args.picture.with_name(f"{args.picture.stem}_again.png")
+    check_writable(out.parent, "--out")
     same = draw_again(args.picture, args.model, args.runs, args.registry, out)
     print(f"{out}: {'the same, pixel for pixel' if same else 'drawn again, but some pixels differ (other hardware?)'}")
     return 0

@@ -1,7 +1,7 @@
 """Weights and the config that made them, in one safetensors file: nothing is unpickled, nothing imported unasked."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from hybridgen.system.errors import UserError
 from hybridgen.system.files import atomic_path
@@ -62,6 +62,7 @@ def read_weights(path: Path, module: nn.Module, prefix: str = "", missing: str =
                 if value.shape != wanted[name].shape:
                     wrong.append(f"{name}: expected {tuple(wanted[name].shape)}, found {tuple(value.shape)}")
                 fitting[name] = value
+    check_finite(str(path), fitting)
     absent = sorted(wanted.keys() - fitting.keys())
     surplus = [] if prefix or missing == "skip" else sorted(names - wanted.keys())
     if missing == "skip":
@@ -73,6 +74,20 @@ def read_weights(path: Path, module: nn.Module, prefix: str = "", missing: str =
         raise UserError(f"{path}: weights do not fit the model{lists}")
     module.load_state_dict(fitting, strict=False)
     return absent
+
+
+def check_finite(where: str, tensors: Mapping[str, Tensor]) -> None:
+    """Refuses weights that are NaN or infinite: a model with one of them draws nothing that can be shown.
+
+    Raises:
+        UserError: the message names the first such tensor and counts its values.
+    """
+    for name, value in tensors.items():
+        wrong = int((~value.isfinite()).sum()) if value.is_floating_point() else 0
+        if wrong:
+            raise UserError(
+                f"{where}: {name}: {wrong} of {value.numel()} values are NaN or infinite; these weights are damaged"
+            )
 
 
 def describe(kind: str, config: dict[str, Any], data: DataSpec, **more: Any) -> dict[str, Any]:

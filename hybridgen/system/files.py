@@ -17,6 +17,7 @@ from pathlib import Path
 from hybridgen.system.errors import UserError
 
 POLL = 0.2  # seconds between two looks at a lock that somebody holds
+TRIES = 4  # looks at a folder that others may be making or removing
 ROOM = 1 << 16  # bytes; a disk with less is full
 REMIND = 10.0  # seconds between two messages while waiting
 
@@ -65,6 +66,18 @@ def check_writable(folder: Path, option: str) -> None:
     Raises:
         UserError: a folder cannot be made there, or no file can be written into it.
     """
+    if folder.exists() and not folder.is_dir():
+        raise CannotWriteError(f"{option} {folder}: a file stands there; name a folder")
+    for left in reversed(range(TRIES)):
+        try:
+            return _try_to_write(folder)
+        except OSError as error:
+            if not left or not isinstance(error, FileNotFoundError | FileExistsError):
+                raise CannotWriteError(f"{option}: cannot write to {folder}: {error.strerror or error}") from error
+        time.sleep(POLL / 4)  # another process of this run may be trying the same
+
+
+def _try_to_write(folder: Path) -> None:
     made: list[Path] = []
     try:
         for place in [*reversed(folder.absolute().parents), folder.absolute()]:
@@ -74,8 +87,6 @@ def check_writable(folder: Path, option: str) -> None:
         probe = folder / f".{secrets.token_hex(4)}.tmp"
         probe.touch(exist_ok=False)
         probe.unlink()
-    except OSError as error:
-        raise CannotWriteError(f"{option}: cannot write to {folder}: {error.strerror or error}") from error
     finally:
         for place in reversed(made):
             with suppress(OSError):  # another process may have begun to use it

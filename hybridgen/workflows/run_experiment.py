@@ -8,23 +8,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hybridgen.assemble import assemble_data, assemble_sampler, assemble_settings
 from hybridgen.config.compose import Composed
 from hybridgen.data.base import Data
 from hybridgen.evaluation.protocol import Figure, figure, sentence
 from hybridgen.evaluation.whole import evaluate_model
-from hybridgen.generate.trained import Trained
+from hybridgen.generate.trained import NotFiniteError, Trained
+from hybridgen.media.provenance import to_image
 from hybridgen.model import HybridModel
 from hybridgen.report.html import write_report
 from hybridgen.report.showing import painting_strip, save_grid
 from hybridgen.runs.run import Run
 from hybridgen.runs.weights import read_about
 from hybridgen.system import distributed
+from hybridgen.system.errors import warn
 from hybridgen.system.files import write_atomic
 from hybridgen.tracking.process import Mirror, start_mirror
 from hybridgen.training.generator_stage import train_generator
+from hybridgen.training.linked_tokenizer import linked_tokenizer
 from hybridgen.training.machine import choose
-from hybridgen.training.tokenizer_stage import obtain_tokenizer
+from hybridgen.training.tokenizer_stage import folder_name, obtain_tokenizer, tokenizer_key
 
 Say = Callable[[str], None]
 
@@ -48,10 +53,13 @@ def run_experiment(composed: Composed, run: Run, say: Say) -> Outcome:
     began, root = time.monotonic(), run.root
     compute = assemble_settings(composed, "compute")
     machine, data = choose(composed.config["device"], composed.config["precision"], compute), assemble_data(composed)
+    key = tokenizer_key(composed, data, machine)
+    begun = linked_tokenizer(run, key, folder_name(key))
+    to_image(np.zeros((data.spec.channels, *data.spec.size), np.uint8))  # what cannot be shown is said before training
     with run.hold(), _ended(run):
         run.resume()
         mirror = start_mirror(run, assemble_settings(composed, "tracking")) if run.writes else Mirror(run, "", 0)
-        tokenizer, tokenizer_run = obtain_tokenizer(composed, data, machine, root, say)
+        tokenizer, tokenizer_run = obtain_tokenizer(composed, data, machine, root, say, begun)
         run.link("tokenizer", tokenizer_run)
         model = train_generator(composed, tokenizer, data, machine, run, _sketcher(composed, data, run))
         trained = as_trained(composed, model, data, run)
@@ -94,16 +102,16 @@ def as_trained(composed: Composed, model: HybridModel, data: Data, run: Run) -> 
 
 
 def show(trained: Trained, figures: dict[str, Figure], data: Data, run: Run) -> tuple[Path, Path]:
-    """Writes samples.png, summary.json (also beside the runs of the experiment) and report.html."""
+    """Writes summary.json (also beside the runs of the experiment), samples.png and report.html."""
+    text = json.dumps({name: figure.to_json() for name, figure in figures.items()}, indent=1) + "\n"
+    write_atomic(run.summary, text)  # first: whatever becomes of the pictures, the figures stay
+    write_atomic(run.path.parent / "summary.json", text)
     grid, plain = run.path / "samples.png", run.path / "samples_codes_only.png"
     save_grid(trained, grid)
     pictures = {"Samples": grid}
     if trained.model.residual_head is not None and trained.model.code_head is not None:
         save_grid(trained, plain, head_steps=0)
         pictures["The same seeds, codes alone"] = plain
-    text = json.dumps({name: figure.to_json() for name, figure in figures.items()}, indent=1) + "\n"
-    write_atomic(run.summary, text)
-    write_atomic(run.path.parent / "summary.json", text)
     shown = {name: _with_sentence(shown) for name, shown in figures.items()}
     return grid, write_report(run, shown, pictures, [painting_strip(trained)])
 
@@ -132,6 +140,9 @@ def _sketcher(composed: Composed, data: Data, run: Run) -> Callable[[HybridModel
     def sketch(model: HybridModel, step: int) -> None:
         homes = tuple(composed.registry.homes)
         trained = Trained(model, assemble_sampler(composed), composed.config, data.spec, run.model, {}, homes)
-        save_grid(trained, run.samples / f"step_{step:07d}.png")
+        try:
+            save_grid(trained, run.samples / f"step_{step:07d}.png")
+        except NotFiniteError as error:  # whether training diverges, its losses say
+            warn(f"no sample grid at step {step}: {str(error).splitlines()[0]}")
 
     return sketch
