@@ -66,7 +66,7 @@ def check_writable(folder: Path, option: str) -> None:
     Raises:
         UserError: a folder cannot be made there, or no file can be written into it.
     """
-    if folder.exists() and not folder.is_dir():
+    if os.path.exists(folder) and not os.path.isdir(folder):  # unlike a Path's, they take any name
         raise CannotWriteError(f"{option} {folder}: a file stands there; name a folder")
     for left in reversed(range(TRIES)):
         try:

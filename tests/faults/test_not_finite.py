@@ -4,6 +4,7 @@ import pytest
 import torch
 from tiny_published import write_run
 
+from hybridgen.generate.requests import whole_numbers
 from hybridgen.generate.trained import NotFiniteError, load
 from hybridgen.runs.weights import check_finite
 from hybridgen.system.errors import UserError
@@ -44,27 +45,18 @@ def test_a_sample_that_is_not_finite_names_its_seed(run, monkeypatch):
         trained.sample([1, 2], seed=7)
 
 
-@pytest.mark.parametrize(
-    ("asked", "said"),
-    [
-        ({"labels": "35"}, "labels: '35' is not a list"),
-        ({"labels": [1.9]}, "labels: 1.9 is not a whole number"),
-        ({"labels": ["1"]}, "labels: '1' is not a whole number"),
-        ({"labels": [True]}, "labels: True is not a whole number"),
-        ({"labels": torch.tensor([1.0])}, "is not a whole number"),
-        ({"labels": 3}, "labels: 3 is not a list"),
-        ({"seeds": [0.5], "labels": [1]}, "seeds: 0.5 is not"),
-        ({"seed": 0.5}, "seed: 0.5 is not"),
-        ({"count": 1.5}, "count: 1.5 is not"),
-        ({"prompts": "a fox"}, "prompts: 'a fox' is one text"),
-    ],
-)
-def test_arguments_from_python_are_checked(run, asked, said):
-    with pytest.raises(UserError, match=said):
-        load(run).sample(**asked)
+@pytest.mark.parametrize("given", ["35", [1.9], ["1"], [True], torch.tensor([1.0]), 3, [None]])
+def test_classes_from_python_are_whole_numbers(given):
+    """1.9 is not class 1, and a text does not stand for its digits."""
+    with pytest.raises(UserError, match=r"labels: .* is not a (list of )?whole number"):
+        whole_numbers(given, "labels")
 
 
-def test_whole_numbers_of_any_library_are_taken(run):
-    trained = load(run)
-    assert trained.labels(torch.tensor([3, 5])) == [3, 5]
-    assert trained.labels(torch.tensor([3, 5]).numpy()) == [3, 5]
+@pytest.mark.parametrize("given", [[3, 5], (3, 5), torch.tensor([3, 5]), torch.tensor([3, 5]).numpy(), range(3, 6, 2)])
+def test_whole_numbers_of_any_library_are_taken(given):
+    assert whole_numbers(given, "labels") == [3, 5]
+
+
+def test_one_text_is_no_list_of_prompts(run):
+    with pytest.raises(UserError, match="prompts: 'a fox' is one text"):
+        load(run).sample(prompts="a fox")
