@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def pytest_configure():
     """One thread: sums keep their order, so equal inputs give equal bits."""
     torch.set_num_threads(1)
+    os.environ.setdefault("HYBRIDGEN_OVERSUBSCRIBE", "1")  # two processes are tested on a single core too
 
 
 def pytest_collection_modifyitems(items):

@@ -5,6 +5,7 @@ Exit codes: 0 well, 1 a failure of ours, 2 something the user can mend, 130 stop
 """
 
 import argparse
+import errno
 import importlib
 import keyword
 import os
@@ -12,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final, NoReturn
 
+from hybridgen.system.child_processes import end_with_parent
 from hybridgen.system.errors import UserError, unknown
 
 VERBS: Final = {
@@ -34,6 +36,11 @@ VERBS: Final = {
     "judge": "train anew the small classifier that judges pictures",
 }
 INTERRUPTED: Final = 130
+# What keeps a file from being read or written and is no mistake of ours: the user can mend it.
+MENDABLE: Final = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENAMETOOLONG, errno.ELOOP,
+    errno.EMFILE, errno.ENFILE,
+)  # fmt: skip
 
 
 def module_name(verb: str) -> str:
@@ -55,17 +62,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     A verb that is stopped by Ctrl-C may raise `KeyboardInterrupt("how to go on")`.
     """
     words = [*(sys.argv[1:] if argv is None else argv)]  # never `list`: in this package that is a verb, once imported
+    end_with_parent()
     try:
+        _check_utf8(words)
         return _run(words)
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except UserError as error:
         print(error, file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in MENDABLE:
+            raise
+        print(f"{error.filename or 'hybridgen'}: {error.strerror}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
         print(f"\nstopped. {stop}".rstrip(), file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+
+
+def _check_utf8(words: Sequence[str]) -> None:
+    """Raises `UserError` for a word that is not UTF-8: such a name could neither be printed nor written to a config."""
+    try:
+        here = os.getcwd()
+    except FileNotFoundError:
+        raise UserError("the working folder is no longer there; change to another one") from None
+    for word in [*words, here]:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            shown = os.fsencode(word).decode(errors="backslashreplace")
+            raise UserError(f"{shown}: this name is not valid UTF-8; rename the file or folder") from None
 
 
 def _run(words: Sequence[str]) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hybridgen.cli import VERBS
 from hybridgen.system.errors import UserError
+from hybridgen.system.files import check_writable
 
 if TYPE_CHECKING:
     from hybridgen.comparison.entries import Entry
@@ -47,6 +48,8 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--out {args.out}: a file stands there; name a folder")
     if args.samples < 0:
         raise UserError(f"--samples {args.samples}: 0 draws none, and there is no less")
+    if args.out is not None:
+        check_writable(args.out, "--out")
     entries = entries_of(_found(args), args.group_by)
     changed, figures = differences([entry.configs for entry in entries]), side_by_side(entries)
     written: list[Path] = []

@@ -31,10 +31,12 @@ def run(args: argparse.Namespace) -> int:
     from hybridgen.cli.show import say, table
     from hybridgen.evaluation.protocol import sentence
     from hybridgen.evaluation.whole import evaluate_model
-    from hybridgen.system.files import write_atomic
+    from hybridgen.system.files import check_writable, write_atomic
     from hybridgen.training.launch import is_later_rank, together
     from hybridgen.workflows.preflight import check_ready
 
+    if args.out is not None:
+        check_writable(args.out.parent, "--out")
     composed, trained = open_model(args.model, args.overrides, args.runs, args.registry)
     notes = check_ready(composed, trained.data)
     compute = assemble_settings(composed, "compute")

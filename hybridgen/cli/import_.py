@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hybridgen.cli import VERBS
 from hybridgen.system.errors import UserError
+from hybridgen.system.files import check_writable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
     composed = compose(args.experiment, overrides, args.registry)
     entry = catalogue().get(composed.name)
     licence = f"{entry.licence} (as stated at {entry.source})" if entry else "unverified"
+    check_writable(args.out or Path(composed.config["runs"]), "--out" if args.out else "runs")
     taken = match(composed, files)
     written = write(composed, taken, args.out, licence=licence)
     if args.json:

@@ -38,12 +38,14 @@ def run(args: argparse.Namespace) -> int:
     from hybridgen.config.compose import compose
     from hybridgen.evaluation.judge import write_judge
     from hybridgen.evaluation.judge_training import JudgeTraining, train_judge
+    from hybridgen.system.files import check_writable
 
+    out = args.out or Path(f"judge_{args.data}.safetensors")
+    check_writable(out.parent, "--out")
     data = assemble_data(compose("base", [f"data={args.data}", *args.overrides], args.registry))
     how = JudgeTraining(
         epochs=args.epochs, batch=args.batch, lr=args.lr, shift=args.shift, flip=not args.no_flip, seed=args.seed
     )
-    out = args.out or Path(f"judge_{args.data}.safetensors")
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task(f"judge of {args.data}", total=args.epochs)

@@ -1,11 +1,12 @@
 """A trained model named on the command line, with overrides of what needs no training."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hybridgen.config.compose import Composed
-from hybridgen.runs.run import Run
+from hybridgen.config.resolve import elsewhere
+from hybridgen.runs.run import find_weights
 from hybridgen.system.errors import UserError, unknown
 
 if TYPE_CHECKING:
@@ -27,18 +28,25 @@ def open_model(
     from hybridgen.generate.trained import load
     from hybridgen.training.machine import choose
 
-    is_file = Path(name).is_file() or Path(name).suffix == ".safetensors"
-    file = Path(name) if is_file else Run.open(name, runs).model
-    if not is_file and not file.exists():
-        raise UserError(f"{file}: this run has no weights yet; finish it with `hybridgen resume {file.parent}`")
-    for override in overrides:
-        key = override.split("=")[0].split(".")[0]
-        if key not in FREE:
-            raise UserError(unknown("key", override.split("=")[0], FREE, "trained model, what may change"))
+    file = find_weights(name, runs)
     trained = load(file, registries=registries)
+    check_keys(overrides, FREE, "trained model, what may change", trained.config)
     # how many processes trained it is no reason to start as many here
     here = {key: value for key, value in trained.config.items() if key != "compute"}
     composed = with_overrides(here, overrides, registries, name=str(file))
     trained.config, trained.sampler = composed.config, assemble_sampler(composed)
     trained.model.to(choose(composed.config["device"], "fp32", assemble_settings(composed, "compute")).device)
     return composed, trained
+
+
+def check_keys(overrides: Sequence[str], free: Sequence[str], where: str, config: Mapping[str, Any]) -> None:
+    """Refuses an override of another node than those in `free`; the message says where a key of that name lies.
+
+    Raises:
+        UserError: there is one.
+    """
+    for override in overrides:
+        key = override.partition("=")[0]
+        if key.partition(".")[0] not in free:
+            near = elsewhere(key, {name: node for name, node in config.items() if name in free})
+            raise UserError(unknown("key", key, free, where) + near)

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from hybridgen.cli import VERBS
+from hybridgen.system.files import check_writable
 
 SUMMARY = VERBS["replay"]
 
@@ -23,6 +24,7 @@ def run(args: argparse.Namespace) -> int:
     """Draws it again and says whether every stored value is the same."""
     from hybridgen.generate.replay import draw_again
 
+    check_writable((args.out or args.sample).parent, "--out")
     found = draw_again(args.sample, args.model, args.runs, args.registry, args.out)
     same = "the same, value for value" if found.same else "drawn again, but some values differ (other hardware?)"
     print(f"{found.path}: {same}")

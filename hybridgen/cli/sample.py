@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from hybridgen.cli import VERBS
 from hybridgen.system.errors import UserError
+from hybridgen.system.files import check_writable
 
 if TYPE_CHECKING:
     from hybridgen.generate.trained import Trained
@@ -49,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
     from hybridgen.generate.write import draw_files
     from hybridgen.training.launch import together
 
+    check_writable(args.out, "--out")
     composed, trained = open_model(args.model, args.overrides, args.runs, args.registry)
     prompts = _prompts(args, trained)
     with together(assemble_settings(composed, "compute"), trained.device, args.command), warnings.catch_warnings():

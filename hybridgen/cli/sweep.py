@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from hybridgen.cli import VERBS
 from hybridgen.cli.kinds import count, duration, setting
+from hybridgen.system.child_processes import check_count
 from hybridgen.system.errors import UserError
 
 if TYPE_CHECKING:
@@ -92,6 +93,8 @@ def _go(args: argparse.Namespace, session: "Session", finish: "Callable[[Standin
 
     if args.job and args.launcher == "local":
         raise UserError("--job: it goes with --launcher submitit")
+    if args.launcher == "local" or dict(args.job).get("cluster") == "local":
+        check_count(args.workers, "--workers")
     launch = Workers if args.launcher == "local" else jobs(dict(args.job))
     try:
         found, mirror = session.go(words_of(args), args.workers, say, until, launch)

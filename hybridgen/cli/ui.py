@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from hybridgen.runs.run import Run, all_runs, experiments_in
+from hybridgen.runs.run import all_runs, experiments_in, readable
 from hybridgen.system.errors import UserError, unknown
 from hybridgen.tracking.process import Tracking, store_uri, sync_pending
 from hybridgen.tracking.server import Server, free_port, runs_page
@@ -66,7 +66,10 @@ def _experiment(root: Path, name: str | None) -> str:
     if not known:
         raise UserError(f"--runs {root}: no runs there. Name the folder by --runs DIR, or train: hybridgen train demo")
     if name is None:
-        return max(known, key=lambda each: Run(all_runs(root / each)[-1]).info["started"])
+        runs = readable(path for each in known for path in all_runs(root / each))
+        if not runs:
+            raise UserError(f"--runs {root}: no run there can be read")
+        return max(runs, key=lambda run: run.info["started"]).experiment
     if name not in known:
         raise UserError(unknown("experiment", name, known, str(root)))
     return name

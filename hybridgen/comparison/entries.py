@@ -9,7 +9,8 @@ from hybridgen.comparison.differences import lookup, worded
 from hybridgen.config.migrate import figure_name
 from hybridgen.evaluation.protocol import Figure
 from hybridgen.runs.run import Run
-from hybridgen.system.errors import UserError, unknown
+from hybridgen.runs.stored import damaged, read_json
+from hybridgen.system.errors import UserError, unknown, warn
 
 SEED = "seed"
 ASIDE = (SEED, "runs", "tracking", "compute")  # nodes that do not make another experiment
@@ -66,11 +67,23 @@ def read_figures(run: Run) -> dict[str, Figure]:
     """The figures of a run; none when it has not come so far."""
     if not run.summary.exists():
         return {}
+    stored = read_json(run.summary)
+    for name, each in stored.items():
+        if not isinstance(each, dict):
+            raise damaged(run.summary, f"not a summary of figures ('{name}' is {json.dumps(each)[:40]})")
     try:
-        stored = json.loads(run.summary.read_text())
         return {figure_name(name): Figure.from_json(each) for name, each in stored.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{run.summary}: not a summary of figures ({error!r})") from error
+        raise damaged(run.summary, f"not a summary of figures ({error!r})") from error
+
+
+def readable_figures(run: Run) -> dict[str, Figure]:
+    """The same; a damaged summary counts as none, with a warning, so that it does not disturb the other runs."""
+    try:
+        return read_figures(run)
+    except UserError as error:
+        warn(f"{str(error).splitlines()[0]}; its figures are left out")
+        return {}
 
 
 def _belongs_to(config: Mapping[str, Any], key: str) -> str:

@@ -4,7 +4,7 @@ Order of meaning: signature default < card options < experiment < command line. 
 ...}` in the result, one that is left out is None.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from hybridgen.config.merge import check_texts, interpolate, merge
@@ -31,6 +31,7 @@ def resolve(layer: Layer, registry: Registry, *, stored: bool = False) -> Layer:
     if not stored:
         tree = work.interpolated(tree)
     work.check(tree)
+    work.point_deeper(tree)
     if "model" not in work.wrong and all(_at(tree, path) is None and not work.is_wrong(path) for path in HEADS):
         work.say(HEADS[0], f"null, and so is {HEADS[1]}; a model needs at least one of the two")
     if work.messages:
@@ -47,12 +48,27 @@ def where(places: Mapping[str, Place], path: str) -> str:
     return place if not path or place.startswith(f"override {path}=") else f"{place}: {path}"
 
 
+def elsewhere(key: str, tree: Mapping[str, Any]) -> str:
+    """A hint for an unknown key: the full paths of those keys of the tree that have the same name; else nothing."""
+    paths = [path for path in _paths(tree) if path.rpartition(".")[2] == key.rpartition(".")[2] and path != key]
+    return f"\n  a key of that name lies at {', '.join(paths[:8])}; write the full path" if paths else ""
+
+
+def _paths(tree: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    for name, value in tree.items():
+        if name != "card":
+            yield join(above, name)
+        if isinstance(value, Mapping):
+            yield from _paths(value, join(above, name))
+
+
 class _Resolution:
     """One pass over the tree, and what it found wrong."""
 
     def __init__(self, places: Mapping[str, Place], registry: Registry) -> None:
         self.places, self.registry = dict(places), registry
         self.messages: list[str] = []
+        self.strange: list[tuple[int, str]] = []  # of each unknown key: its message, its name
         self.wrong: set[str] = set()
         self.checks: dict[str, tuple[Option, Signature]] = {}
 
@@ -116,6 +132,7 @@ class _Resolution:
         known, kind = (*signature.options, *also), "option" if owner else "key"
         for key in values:
             if key not in signature.options:
+                self.strange.append((len(self.messages), key))
                 self.say(join(path, key), unknown(kind, key, known).replace(f"'{key}'", f"'{key}'{owner}", 1))
         filled = {}
         for name, option in signature.options.items():
@@ -150,6 +167,11 @@ class _Resolution:
         for path, problem in problems.items():
             self.say(path, problem)
         return tree
+
+    def point_deeper(self, tree: dict[str, Any]) -> None:
+        """Adds to the message of each unknown key where in the tree a key of that name lies."""
+        for index, key in self.strange:
+            self.messages[index] += elsewhere(key, tree)
 
     def check(self, tree: dict[str, Any]) -> None:
         """Each option's value against its type; converted values are put in their place."""

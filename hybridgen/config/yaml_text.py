@@ -5,6 +5,7 @@ and `yes` is true. Here, as in YAML 1.2, a number looks like a number, `true` an
 text, which the strict types of options then refuse by name.
 """
 
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -26,6 +27,8 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+\.[0-9]*)([eE][-+]?[0-9]+)?|[-+]?[0-9
 _NOT_FINITE = {".inf": "inf", "+.inf": "inf", "-.inf": "-inf", ".nan": "nan"}
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TAG = "tag:yaml.org,2002:"
+_SPECIAL = (yaml.AnchorToken, yaml.AliasToken, yaml.TagToken)
+_NOWHERE = yaml.Mark("override", 0, 0, 0, "", 0)
 
 
 @dataclass(frozen=True)
@@ -70,12 +73,16 @@ def read_file(path: Path) -> Layer:
 def read_value(text: str, place: Place, path: str) -> Layer:
     """A value from the command line; it stands under the key `path` of the layer.
 
+    The shell has taken its quotes already, so the word counts as a whole: it is a number, a truth value or null where
+    all of it looks so, YAML where it begins with a bracket or is quoted, else text, whatever signs are in it.
+
     Raises:
-        UserError: it is not YAML.
+        UserError: it begins with a bracket and is not YAML.
     """
-    reader = _Reader(place.text, None)
-    value = reader.read(text, path)
-    return Layer({path: value}, {key: place for key in reader.places} | {path: place})
+    reader, bare = _Reader(place.text, None), text.strip()
+    if bare[:1] in ("[", "{") or (len(bare) > 1 and bare[0] == bare[-1] and bare[0] in "'\""):
+        return Layer({path: reader.read_whole(text, path)}, {key: place for key in reader.places} | {path: place})
+    return Layer({path: reader.plain(text)}, {path: place})
 
 
 def write(config: Any) -> str:
@@ -97,6 +104,27 @@ class _Reader:
         except yaml.YAMLError as error:
             self._syntax(error)
         return None if node is None else self._value(node, path, ())
+
+    def read_whole(self, text: str, path: str) -> Any:
+        """A list, mapping or quoted text in which no sign has a further meaning and after which nothing stands."""
+        try:
+            tokens = list(yaml.scan(text, Loader=_loader()))
+        except yaml.YAMLError as error:
+            self._syntax(error)
+        strange = next((token for token in tokens if isinstance(token, _SPECIAL)), None)
+        between = (text[a.end_mark.index : b.start_mark.index] for a, b in itertools.pairwise(tokens))
+        sign = text[strange.start_mark.index] if strange is not None else "#"
+        if strange is not None or any("#" in gap for gap in between):
+            raise UserError(f"{self.shown_as}: '{sign}' has a meaning of its own in a list; put quotes around the text")
+        return self.read(text, path)
+
+    def plain(self, text: str) -> Any:
+        """A number, a truth value or null where all of the text looks so, else the text as it is."""
+        bare = text.strip()
+        for tag, pattern in _resolvers().get(bare[:1], ()):
+            if pattern.match(bare):
+                return self._scalar(yaml.ScalarNode(tag, bare, _NOWHERE, _NOWHERE))
+        return text
 
     def _value(self, node: yaml.Node, path: str, above: tuple[int, ...]) -> Any:
         self.nodes += 1

@@ -11,9 +11,9 @@ from hybridgen.config.registry import Registry
 from hybridgen.config.yaml_text import Place
 from hybridgen.generate.trained import load
 from hybridgen.generate.write import requested
-from hybridgen.runs.run import Run, experiments_in, runs_in
+from hybridgen.runs.run import Run, experiments_in, find_weights, runs_in
 from hybridgen.runs.weights import model_hash
-from hybridgen.system.errors import UserError
+from hybridgen.system.errors import UserError, warn
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def draw_again(sample: Path, model: str | None, runs: Path, registries: Sequence
     enough = {"model", "seed", "sampler"} <= said.keys() and not said.keys().isdisjoint({"label", "prompt"})
     if not enough or said.get("given"):
         raise UserError(f"{sample}: only single samples drawn from a seed can be drawn again; this is another kind")
-    file = _with_weights(said["model"], runs) if model is None else Run.open(model, runs).model
+    file = _with_weights(said["model"], runs) if model is None else find_weights(model, runs)
     trained = load(file, registries=registries)
     settings = {name: value for name, value in said["sampler"].items() if name != "card"}
     if "prompt" in said:
@@ -62,6 +62,15 @@ def _with_weights(digest: str, runs: Path) -> Path:
     """The weights file under `runs` whose hash this is."""
     for experiment in experiments_in(runs):
         for folder in reversed(runs_in(runs / experiment)):
-            if Run(folder).model.exists() and model_hash(Run(folder).model) == digest:
+            if _hash(Run(folder).model) == digest:
                 return Run(folder).model
     raise UserError(f"{runs}: no run has the weights {digest}; name the model with --model, or its folder with --runs")
+
+
+def _hash(weights: Path) -> str:
+    """The hash of a weights file; empty where there is none, and with a warning where it is damaged."""
+    try:
+        return model_hash(weights) if weights.exists() else ""
+    except UserError as error:
+        warn(error)
+        return ""

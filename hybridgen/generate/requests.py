@@ -1,8 +1,10 @@
 """What each picture is asked to be: a class by number or name, or a prompt; checked, in turn, as the model takes it."""
 
-from collections.abc import Sequence
+import contextlib
+import operator
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,10 +22,33 @@ def in_turn(requests: Sequence[Request], count: int | None, kind: str) -> list[R
     Raises:
         UserError: no picture at all.
     """
-    number = len(requests) if count is None else count
+    number = len(requests) if count is None else whole_number(count, "count")
     if number < 1 or not requests:
         raise UserError(f"count: {number} pictures of {len(requests)} {kind} are asked for; at least 1 of each")
     return [requests[i % len(requests)] for i in range(number)]
+
+
+def whole_number(value: Any, name: str) -> int:
+    """A whole number of Python, NumPy or torch as an int.
+
+    Raises:
+        UserError: it is a text, a truth value or no whole number: 1.9 is not class 1.
+    """
+    if not isinstance(value, bool | str):
+        with contextlib.suppress(TypeError):
+            return operator.index(value)
+    raise UserError(f"{name}: {value!r} is not a whole number")
+
+
+def whole_numbers(values: Any, name: str) -> list[int]:
+    """Several of them.
+
+    Raises:
+        UserError: one of them is none, or a text stands for all: "35" does not mean 3 and 5.
+    """
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise UserError(f"{name}: {values!r} is not a list of whole numbers; write [{values}]")
+    return [whole_number(value, name) for value in values]
 
 
 def check_kind(conditioner: Conditioner, labels: Sequence[int] | None, prompts: Sequence[str] | None) -> None:
@@ -32,6 +57,8 @@ def check_kind(conditioner: Conditioner, labels: Sequence[int] | None, prompts: 
     Raises:
         UserError: it is asked in the other way, or in both; or a prompt is empty.
     """
+    if isinstance(prompts, str):
+        raise UserError(f"prompts: '{prompts[:40]}' is one text; a list of texts is needed: prompts=[…]")
     if labels is not None and prompts is not None:
         raise UserError("labels and prompts: a picture is asked for by one of them")
     if conditioner.text_features and prompts is None:
@@ -45,16 +72,23 @@ def check_kind(conditioner: Conditioner, labels: Sequence[int] | None, prompts: 
 
 
 def class_number(text: str, classes: Sequence[str]) -> int:
-    """The number of a class, which is given by number or by name.
+    """The number of a class, which is given by name or by number; where a class is called by a number, by name only.
 
     Raises:
         UserError: there is none; the message names the nearest.
     """
-    if text.isdecimal() and int(text) < max(1, len(classes)):
-        return int(text)
     if text in classes:
         return [*classes].index(text)
+    named_by_number = any(name.isdecimal() for name in classes)
+    if text.isdecimal() and not named_by_number and int(text) < max(1, len(classes)):
+        return int(text)
     raise UserError(unknown("class", text, [*classes] or ["0"], "--labels"))
+
+
+def class_numbers(text: str, classes: Sequence[str]) -> list[int]:
+    """The numbers of classes that a comma parts; the text as a whole may be the name of one, with commas in it."""
+    names = [text] if text in classes else text.split(",")
+    return [class_number(name.strip(), classes) for name in names]
 
 
 def read_prompts(file: Path) -> list[str]:

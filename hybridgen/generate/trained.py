@@ -14,13 +14,17 @@ from hybridgen.assemble import assemble_medium, assemble_model, assemble_sampler
 from hybridgen.conditioners.language_model import LanguageModel
 from hybridgen.config.compose import from_dict
 from hybridgen.config.registry import Registry
-from hybridgen.generate.requests import as_texts, check_kind, in_turn
+from hybridgen.generate.requests import as_texts, check_kind, in_turn, whole_number, whole_numbers
 from hybridgen.media.base import Medium
 from hybridgen.model import Given, HybridModel
 from hybridgen.runs.weights import read_about, read_weights
 from hybridgen.samplers.sampler import Sampler
 from hybridgen.system.errors import UserError, unknown
-from hybridgen.types import DataSpec
+from hybridgen.types import Condition, DataSpec
+
+
+class NotFiniteError(UserError):
+    """A drawn sample holds NaN or infinity: the model's numbers have overflowed."""
 
 
 @dataclass
@@ -68,7 +72,8 @@ class Trained:
             settings: of the sampler, over the trained model's own, such as head_steps=4, guidance=3.0, solver="heun".
         """
         chosen = self.asked(labels, prompts, count)
-        each = [int(s) for s in (range(seed, seed + len(chosen)) if seeds is None else seeds)]
+        first = whole_number(seed, "seed")
+        each = [*range(first, first + len(chosen))] if seeds is None else whole_numbers(seeds, "seeds")
         if len(each) != len(chosen):
             raise UserError(f"seeds: {len(each)} given for {len(chosen)} samples")
         sampler = self.sampler_with(**settings)
@@ -78,8 +83,26 @@ class Trained:
             cut = slice(start, start + batch)
             with torch.no_grad():
                 condition = self.model.conditioner(self._batch(chosen[cut]), None)
-            parts.append(self.model.sample(condition, each[cut], sampler, given).cpu())
+            parts.append(self._drawn(condition, each[cut], sampler, given))
         return torch.cat(parts)
+
+    def _drawn(
+        self, condition: Condition, seeds: list[int], sampler: Sampler, given: Given | None
+    ) -> Float[Tensor, "N X *size"]:
+        """One batch; raises `NotFiniteError` where a sample is no picture."""
+        about = "\n  its weights or its sampler settings (guidance, temperature, mix_gain) make the numbers overflow"
+        try:
+            x = self.model.sample(condition, seeds, sampler, given).cpu()
+        except IndexError as error:  # a code drawn from probabilities that are NaN lies outside of the codebook
+            raise NotFiniteError(f"{self.path}: the probabilities of the codes are NaN or infinite{about}") from error
+        for seed, sample in zip(seeds, x, strict=True):
+            wrong = int((~sample.isfinite()).sum())
+            if wrong:
+                raise NotFiniteError(
+                    f"{self.path}: the sample of seed {seed} has {wrong} of {sample.numel()} values that are NaN or"
+                    f" infinite{about}"
+                )
+        return x
 
     def sampler_with(self, **settings: Any) -> Sampler:
         """The model's own sampler with some settings changed, checked like those of an experiment."""
@@ -133,7 +156,7 @@ class Trained:
             UserError: a class that the data have not, or no sample at all.
         """
         classes = max(1, len(self.data.classes))
-        named = range(classes) if labels is None else [int(v) for v in labels]
+        named = range(classes) if labels is None else whole_numbers(labels, "labels")
         for label in named:
             if not 0 <= label < classes:
                 known = [f"{i} ({name})" for i, name in enumerate(self.data.classes)] or ["0"]

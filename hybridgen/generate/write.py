@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from hybridgen.generate.requests import check_kind, class_number
+from hybridgen.generate.requests import check_kind, class_numbers
 from hybridgen.generate.trained import Trained
 from hybridgen.media.base import read_bytes
 from hybridgen.model import Given
@@ -32,7 +32,7 @@ def draw_files(
         raise UserError(f"--out {out}: a file stands there; name a folder")
     check_kind(trained.model.conditioner, None if labels is None else [0], prompts)
     classes = trained.data.classes
-    named = None if labels is None else [class_number(text.strip(), classes) for text in labels.split(",")]
+    named = None if labels is None else class_numbers(labels, classes)
     chosen = trained.asked(named, prompts, count)
     start = read_given(trained, given, mask, len(chosen)) if given is not None or mask is not None else None
     batch = 250 if start is None else len(chosen)

@@ -72,7 +72,7 @@ class LightNetwork(Network):
         decoder_blocks: the same in the decoder.
     """
 
-    widths: tuple[int, ...] = (32, 96)
+    widths: tuple[Annotated[int, Ge(1)], ...] = (32, 96)
     encoder_blocks: Annotated[int, Ge(0)] = 1
     decoder_blocks: Annotated[int, Ge(0)] = 2
 

@@ -40,12 +40,12 @@ class NormedNetwork(Network):
     """
 
     base: Annotated[int, Ge(1)] = 128
-    multipliers: tuple[int, ...] = (1, 1, 2, 2, 4)
-    decoder_multipliers: tuple[int, ...] = ()
+    multipliers: tuple[Annotated[int, Ge(1)], ...] = (1, 1, 2, 2, 4)
+    decoder_multipliers: tuple[Annotated[int, Ge(1)], ...] = ()
     encoder_blocks: Annotated[int, Ge(1)] = 2
     decoder_blocks: Annotated[int, Ge(1)] = 3
-    encoder_attention: tuple[int, ...] = ()
-    decoder_attention: tuple[int, ...] = ()
+    encoder_attention: tuple[Annotated[int, Ge(0)], ...] = ()
+    decoder_attention: tuple[Annotated[int, Ge(0)], ...] = ()
     middle_attention: bool = True
     inner: Annotated[int, Ge(0)] = 0
     kernel: Literal[1, 3] = 1

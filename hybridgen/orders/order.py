@@ -41,7 +41,7 @@ class SetOrder(Order):
         tokens: TokenSpec,
         *,
         visits: Literal["all", "last"] = "all",
-        patch: tuple[int, ...] = (),
+        patch: tuple[Annotated[int, Ge(1)], ...] = (),
         drop: Annotated[float, Ge(0), Lt(1)] = 0.0,
         keep_at_least: Annotated[int, Ge(1)] = 32,
         due: Literal["all", "normal", "cosine"] = "all",

@@ -21,7 +21,7 @@ from hybridgen.published.keymap import KeyMap, Mapped
 from hybridgen.published.reading import locate, read
 from hybridgen.published.unwrapping import Found, unwrap
 from hybridgen.runs.run import Run
-from hybridgen.runs.weights import describe, save
+from hybridgen.runs.weights import check_finite, describe, save
 from hybridgen.system.errors import UserError
 
 Shapes = dict[str, tuple[int, ...]]
@@ -134,6 +134,7 @@ def _placed(path: Path, found: Found, wanted: Shapes) -> Taken:
         raise UserError(
             f"{where}: a tensor of {family.family} has not the shape that its name promises: {error}"
         ) from None
+    check_finite(where, {name: named[name] for name in mapped.used})
     _check_names(where, family, mapped, wanted, needed)
     _check_shapes(where, family, mapped, wanted)
     ignored = mapped.ignored | dict.fromkeys(mapped.unknown, "not known to the key map")

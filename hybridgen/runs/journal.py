@@ -10,24 +10,26 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from hybridgen.system.files import write_atomic
+from hybridgen.system.files import write_atomic, writing
 
 Line = dict[str, Any]
+FIELDS: Final = {"stage": str, "step": int, "time": int, "values": dict}  # of a line; one without them counts as torn
 
 
 def append(file: Path, step: int, values: Mapping[str, float], stage: str) -> None:
     """Add a line; what stands in the file before it stays as it is."""
     line = {"stage": stage, "step": step, "time": time.time_ns() // 10**6, "values": dict(values)}
     text = json.dumps(line, default=float) + "\n"
-    handle = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
-    try:
-        end = os.fstat(handle).st_size
-        torn = end > 0 and os.pread(handle, 1, end - 1) != b"\n"
-        os.write(handle, (("\n" if torn else "") + text).encode())
-    finally:
-        os.close(handle)
+    with writing(file):
+        handle = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            end = os.fstat(handle).st_size
+            torn = end > 0 and os.pread(handle, 1, end - 1) != b"\n"
+            os.write(handle, (("\n" if torn else "") + text).encode())
+        finally:
+            os.close(handle)
 
 
 def read(file: Path) -> list[Line]:
@@ -50,8 +52,9 @@ def parse(text: str) -> list[Line]:
             line = json.loads(raw)
         except ValueError:
             continue
-        if isinstance(line, dict) and line.keys() >= {"stage", "step", "time", "values"}:
-            lines.append(line)
+        if isinstance(line, dict) and all(isinstance(line.get(name), kind) for name, kind in FIELDS.items()):
+            values = {name: value for name, value in line["values"].items() if isinstance(value, int | float)}
+            lines.append(line | {"values": values})
     return lines
 
 

@@ -15,8 +15,8 @@ import json
 import os
 import socket
 import time
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -26,8 +26,9 @@ import yaml
 
 from hybridgen.runs.environment import command_line, git_commit, versions
 from hybridgen.runs.journal import append, read, rewind
-from hybridgen.system.errors import UserError, unknown
-from hybridgen.system.files import lock, process_start, remove_leftovers, write_atomic
+from hybridgen.runs.stored import read_info, read_tree
+from hybridgen.system.errors import UserError, unknown, warn
+from hybridgen.system.files import lock, make_folder, process_start, remove_leftovers, write_atomic, writing
 
 Status = Literal["running", "finished", "failed", "interrupted"]
 TOKENIZERS = "tokenizers"  # the folder under runs/ that holds tokenizers by hash, not an experiment's runs
@@ -45,13 +46,13 @@ class Run:
     """
 
     def __init__(self, path: Path, writes: bool = True) -> None:
-        self.path, self.writes = path.absolute(), writes
+        self.path, self.writes = path.resolve(), writes
 
     @classmethod
     def create(cls, root: Path, experiment: str, config: Mapping[str, Any], delta: Mapping[str, Any]) -> "Run":
         """A new folder under `root`/`experiment`, named by the time; two processes at once never get the same one."""
         name, parent, n = datetime.now().strftime("%Y%m%d-%H%M%S"), root / experiment, 1
-        parent.mkdir(parents=True, exist_ok=True)
+        make_folder(parent)
         path = parent / name
         while not _made(path):
             n += 1
@@ -66,18 +67,23 @@ class Run:
         """
         if (path / "run.json").is_file():
             return cls(path)
-        path.mkdir(parents=True, exist_ok=True)
+        make_folder(path)
         return cls(path)._fill(config, delta, facts)
 
     @classmethod
     def open(cls, name: str | Path, root: Path = Path("runs")) -> "Run":
-        """The run that `name` means: a folder (or a file in it), `experiment/run`, or `experiment`: its latest run."""
-        for path in (Path(name), Path(name).parent, root / name):
+        """The run that `name` means: a folder (or a file in it), `experiment/run`, or `experiment`: its latest run.
+
+        Raises:
+            UserError: there is none, or its run.json is damaged.
+        """
+        near = [Path(name).parent] if Path(name).is_file() else []
+        for path in [Path(name), *near, root / name] if str(name).strip() else []:
             if (path / "run.json").is_file():
-                return cls(path)
-        for parent in (root / name, Path(name)):
+                return cls(path)._checked()
+        for parent in (root / name, Path(name)) if str(name).strip() else ():
             if found := runs_in(parent):
-                return cls(found[-1])
+                return cls(found[-1])._checked()
         raise UserError(_not_found(str(name), root))
 
     @property
@@ -98,7 +104,7 @@ class Run:
     @property
     def children(self) -> list["Run"]:
         """The trials of a study, oldest first."""
-        return [Run(path) for path in runs_in(self.path / TRIALS)]
+        return readable(runs_in(self.path / TRIALS))
 
     @property
     def samples(self) -> Path:
@@ -133,21 +139,17 @@ class Run:
     @property
     def config(self) -> dict[str, Any]:
         """The resolved config."""
-        return yaml.safe_load((self.path / "config.yaml").read_text()) or {}
+        return read_tree(self.path / "config.yaml")
 
     @property
     def delta(self) -> dict[str, Any]:
         """What the user changed."""
-        return yaml.safe_load((self.path / "delta.yaml").read_text()) or {}
+        return read_tree(self.path / "delta.yaml")
 
     @property
     def info(self) -> dict[str, Any]:
         """What run.json says."""
-        try:
-            info: dict[str, Any] = json.loads((self.path / "run.json").read_text())
-        except ValueError as error:
-            raise UserError(f"{self.path / 'run.json'}: not valid JSON ({error})") from error
-        return info
+        return read_info(self.path)
 
     @property
     def status(self) -> Status:
@@ -174,7 +176,7 @@ class Run:
 
     def sources(self) -> list[Path]:
         """The files that metrics come from: of linked runs, then its own."""
-        links = self.info.get("links", {}).values()
+        links = self.info["links"].values()
         return [(self.path / link / "metrics.jsonl").resolve() for link in links] + [self.metrics_file]
 
     def rewind(self, stage: str, step: int) -> None:
@@ -184,7 +186,7 @@ class Run:
 
     def link(self, stage: str, other: "Run") -> None:
         """Say that `stage` was trained in another folder; its metrics count as this run's."""
-        links = self.info.get("links", {}) | {stage: os.path.relpath(other.path, self.path)}
+        links = self.info["links"] | {stage: os.path.relpath(other.path, self.path)}
         self.note(links=links)
 
     def note(self, **fields: Any) -> None:
@@ -202,10 +204,15 @@ class Run:
         """Say how it ended."""
         self.note(status=status, ended=time.time())
 
+    def _checked(self) -> "Run":
+        """The run itself; raises `UserError` when its run.json is damaged."""
+        read_info(self.path)
+        return self
+
     def _fill(
         self, config: Mapping[str, Any], delta: Mapping[str, Any], facts: Mapping[str, Any] | None = None
     ) -> "Run":
-        self.samples.mkdir(exist_ok=True)
+        make_folder(self.samples)
         for name, tree in (("config.yaml", config), ("delta.yaml", delta)):
             write_atomic(self.path / name, yaml.safe_dump(dict(tree), sort_keys=False, allow_unicode=True))
         info = {"id": uuid4().hex, "status": "running", "started": time.time(), "ended": None, **_process()}
@@ -218,6 +225,25 @@ class Run:
         }
         write_atomic(self.path / "run.json", json.dumps(info, indent=1) + "\n")  # last: what has it is a whole run
         return self
+
+
+def find_weights(name: str | Path, root: Path = Path("runs")) -> Path:
+    """The weights file that `name` means: one that is named .safetensors, else that of a run, else any other file.
+
+    Raises:
+        UserError: there is none of that name; a run of that name has none yet.
+    """
+    if Path(name).suffix == ".safetensors":
+        return Path(name)
+    try:
+        run = Run.open(name, root)
+    except UserError:
+        if Path(name).is_file() and not (Path(name).parent / "run.json").is_file():
+            return Path(name)
+        raise
+    if not run.model.exists():
+        raise UserError(f"{run.model}: this run has no weights yet; finish it with `hybridgen resume {run.path}`")
+    return run.model
 
 
 def runs_in(folder: Path) -> list[Path]:
@@ -237,6 +263,17 @@ def all_runs(folder: Path) -> list[Path]:
     return runs_in(folder) + runs_in(folder / STUDIES)
 
 
+def readable(folders: Iterable[Path]) -> list[Run]:
+    """The runs whose run.json can be read; a damaged one is left out with a warning and does not disturb the others."""
+    runs = []
+    for folder in folders:
+        try:
+            runs.append(Run(folder)._checked())
+        except UserError as error:
+            warn(f"{str(error).splitlines()[0]}; this run is left out")
+    return runs
+
+
 def _moment(path: Path) -> tuple[str, int]:
     """Sorts 20250101-120000-10 after 20250101-120000-9."""
     day, _, rest = path.name.partition("-")
@@ -245,11 +282,10 @@ def _moment(path: Path) -> tuple[str, int]:
 
 
 def _made(path: Path) -> bool:
-    try:
+    with writing(path), suppress(FileExistsError):
         path.mkdir()
-    except FileExistsError:
-        return False
-    return True
+        return True
+    return False
 
 
 def _process() -> dict[str, Any]:

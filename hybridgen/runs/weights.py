@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from hybridgen.system.errors import UserError
 from hybridgen.system.files import atomic_path
@@ -64,6 +64,7 @@ def read_weights(path: Path, module: nn.Module, prefix: str = "", missing: str =
                 if value.shape != wanted[name].shape:
                     wrong.append(f"{name}: expected {tuple(wanted[name].shape)}, found {tuple(value.shape)}")
                 fitting[name] = value
+    check_finite(str(path), fitting)
     absent = sorted(wanted.keys() - fitting.keys())
     surplus = [] if prefix or missing == "skip" else sorted(names - wanted.keys())
     if missing == "skip":
@@ -90,6 +91,20 @@ def model_hash(path: Path) -> str:
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from error
     return digest.hexdigest()[:16]
+
+
+def check_finite(where: str, tensors: Mapping[str, Tensor]) -> None:
+    """Refuses weights that are NaN or infinite: a model with one of them draws nothing that can be shown.
+
+    Raises:
+        UserError: the message names the first such tensor and counts its values.
+    """
+    for name, value in tensors.items():
+        wrong = int((~value.isfinite()).sum()) if value.is_floating_point() else 0
+        if wrong:
+            raise UserError(
+                f"{where}: {name}: {wrong} of {value.numel()} values are NaN or infinite; these weights are damaged"
+            )
 
 
 def describe(kind: str, config: dict[str, Any], data: DataSpec, **more: Any) -> dict[str, Any]:

@@ -9,6 +9,10 @@ from hybridgen.diffusion.solvers import Euler, Solver
 from hybridgen.system.errors import UserError
 
 Schedule = Literal["constant", "linear", "known"]
+Count = Annotated[int, Ge(0)]
+NotNegative = Annotated[float, Ge(0)]
+Positive = Annotated[float, Gt(0)]
+Share = Annotated[float, Gt(0), Le(1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,17 +40,17 @@ class Sampler:
 
     sets: Annotated[int, Ge(1)] = 1
     by: Literal["random", "confidence"] = "random"
-    guidance: Annotated[float, Ge(0)] | tuple[float, ...] = 1.0
-    head_guidance: Annotated[float, Ge(0)] | tuple[float, ...] | None = None
+    guidance: NotNegative | tuple[NotNegative, ...] = 1.0
+    head_guidance: NotNegative | tuple[NotNegative, ...] | None = None
     ramp: Schedule = "constant"
-    temperature: Annotated[float, Ge(0)] | tuple[float, ...] = 1.0
-    top_k: Annotated[int, Ge(0)] | tuple[int, ...] = 0
-    top_p: Annotated[float, Gt(0), Le(1)] | tuple[float, ...] = 1.0
-    head_steps: Annotated[int, Ge(0)] | tuple[int, ...] = 8
-    head_temperature: Annotated[float, Ge(0)] | tuple[float, ...] = 1.0
+    temperature: NotNegative | tuple[NotNegative, ...] = 1.0
+    top_k: Count | tuple[Count, ...] = 0
+    top_p: Share | tuple[Share, ...] = 1.0
+    head_steps: Count | tuple[Count, ...] = 8
+    head_temperature: NotNegative | tuple[NotNegative, ...] = 1.0
     solver: Solver = Euler()
-    mix: Annotated[float, Ge(0)] | tuple[float, ...] = 0.0
-    mix_gain: Annotated[float, Gt(0)] | tuple[float, ...] = 1.0
+    mix: NotNegative | tuple[NotNegative, ...] = 0.0
+    mix_gain: Positive | tuple[Positive, ...] = 1.0
     mix_tells: Literal["mixture", "code"] = "mixture"
 
     def __post_init__(self) -> None:

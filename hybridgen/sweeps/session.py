@@ -22,6 +22,7 @@ from hybridgen.sweeps.request.probe import estimate
 from hybridgen.sweeps.request.score_names import DISCRETE
 from hybridgen.sweeps.trial.runner import ROOT_OF_STUDY, Runner
 from hybridgen.system.errors import UserError
+from hybridgen.system.files import check_writable, make_folder
 from hybridgen.tracking.process import Mirror, start_mirror
 from hybridgen.workflows.dry_run import minutes
 from hybridgen.workflows.preflight import check_ready, with_init
@@ -69,7 +70,7 @@ class Session:
 
     def study(self) -> Study:
         """The study, opened or made."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         return Study(self.plan, self.folder, self.storage)
 
     def exists(self) -> bool:
@@ -116,6 +117,7 @@ class Session:
         Raises:
             UserError: the workers died before the work was done.
         """
+        check_writable(self.root, "runs")
         check_ready(with_init(self.composed))
         study = self.study()
         run = Run.at(self.folder, self.composed.config, self.composed.delta, **self.facts())

@@ -1,6 +1,7 @@
 """What a user can mend: one exception family, and one sentence for every closed list."""
 
 import difflib
+import sys
 from collections.abc import Iterable
 
 LISTED = 100  # names that a message lists; of more it shows those that are near
@@ -28,3 +29,8 @@ def unknown(kind: str, name: object, known: Iterable[str], where: str = "") -> s
         some = near or names[:5]
         return f"{place}unknown {kind} '{name}'.{hint}\n  known: {len(names)}, such as {', '.join(some)}"
     return f"{place}unknown {kind} '{name}'.{hint}\n  known: {', '.join(names) or '(none)'}"
+
+
+def warn(message: object) -> None:
+    """Prints a warning on stderr; the work goes on."""
+    print(f"warning: {message}", file=sys.stderr, flush=True)

@@ -7,20 +7,90 @@ the same folder, reaches the disk, and is then renamed. POSIX only (fcntl, renam
 import fcntl
 import os
 import secrets
+import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hybridgen.system.errors import UserError
 
 POLL = 0.2  # seconds between two looks at a lock that somebody holds
+TRIES = 4  # looks at a folder that others may be making or removing
+ROOM = 1 << 16  # bytes; a disk with less is full
 REMIND = 10.0  # seconds between two messages while waiting
 
 
 class LockedError(UserError):
     """Somebody else holds the lock, and the caller did not want to wait."""
+
+
+class CannotWriteError(UserError):
+    """A file or folder cannot be made or written here; the user can name another place, or make room."""
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Inside this block an `OSError` means that `path` cannot be written, which is for the user to mend.
+
+    So does any error while the disk is full: libraries raise errors of their own then.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise CannotWriteError(f"cannot write {path}: {error.strerror or error}") from error
+    except Exception as error:
+        if path.parent.is_dir() and shutil.disk_usage(path.parent).free < ROOM:
+            raise CannotWriteError(f"cannot write {path}: no space is left on the device") from error
+        raise
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder with all above it; one that is there already is left as it is.
+
+    Raises:
+        CannotWriteError: it cannot be made.
+    """
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def check_writable(folder: Path, option: str) -> None:
+    """Tries whether files can be written to `folder`, before any work is done; nothing is left behind.
+
+    Args:
+        folder: need not exist yet.
+        option: what named it, such as "--out"; it begins the message.
+
+    Raises:
+        UserError: a folder cannot be made there, or no file can be written into it.
+    """
+    if os.path.exists(folder) and not os.path.isdir(folder):  # unlike a Path's, they take any name
+        raise CannotWriteError(f"{option} {folder}: a file stands there; name a folder")
+    for left in reversed(range(TRIES)):
+        try:
+            return _try_to_write(folder)
+        except OSError as error:
+            if not left or not isinstance(error, FileNotFoundError | FileExistsError):
+                raise CannotWriteError(f"{option}: cannot write to {folder}: {error.strerror or error}") from error
+        time.sleep(POLL / 4)  # another process of this run may be trying the same
+
+
+def _try_to_write(folder: Path) -> None:
+    made: list[Path] = []
+    try:
+        for place in [*reversed(folder.absolute().parents), folder.absolute()]:
+            if not place.is_dir():
+                place.mkdir()
+                made.append(place)
+        probe = folder / f".{secrets.token_hex(4)}.tmp"
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    finally:
+        for place in reversed(made):
+            with suppress(OSError):  # another process may have begun to use it
+                place.rmdir()
 
 
 @contextmanager
@@ -29,21 +99,28 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     After a crash either the old file stands there or the new one, whole. When the block raises, nothing remains.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.tmp{path.suffix}")
-    try:
-        yield temporary
-        _sync(temporary)
-        os.replace(temporary, path)
-        _sync(path.parent)  # the rename itself is on disk only when its folder is
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            _sync(temporary)
+            os.replace(temporary, path)
+            _sync(path.parent)  # the rename itself is on disk only when its folder is
+        finally:
+            with suppress(OSError):  # the error that came first is the one to report
+                temporary.unlink(missing_ok=True)
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
     """Write the whole of `content` (text as UTF-8) or nothing."""
+    try:
+        raw = content.encode() if isinstance(content, str) else content
+    except UnicodeEncodeError as error:
+        near = ascii(error.object[max(0, error.start - 20) : error.end])
+        raise UserError(f"cannot write {path}: {near} is not valid UTF-8; rename the file or folder") from None
     with atomic_path(path) as temporary:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        temporary.write_bytes(raw)
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -64,8 +141,9 @@ def lock(path: Path, waiting: Callable[[str], None] | None = None, wait: bool = 
         waiting: gets a sentence that names the holder when the wait begins, and again every 10 seconds.
         wait: False raises `LockedError` at once.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         _acquire(handle, path, waiting, wait)
         os.ftruncate(handle, 0)

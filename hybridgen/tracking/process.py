@@ -12,7 +12,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from hybridgen.runs.run import Run, all_runs, experiments_in
+from hybridgen.runs.run import Run, all_runs, experiments_in, readable
+from hybridgen.system.child_processes import child_environment
 from hybridgen.system.files import holder, process_start
 from hybridgen.tracking.sync import MIRROR_LOCK, has_answered, has_pending
 
@@ -86,7 +87,7 @@ def sync_pending(root: Path, settings: Tracking) -> list[Run]:
     if not settings.enabled:
         return []
     uri = store_uri(root, settings.uri)
-    runs = [Run(path) for experiment in experiments_in(root) for path in all_runs(root / experiment)]
+    runs = readable(path for experiment in experiments_in(root) for path in all_runs(root / experiment))
     pending = [run for run in runs if has_pending(run, uri) and _is_idle(run)]
     if pending:
         _spawn([str(run.path) for run in pending], uri, root / "tracking.log")
@@ -104,12 +105,10 @@ def _spawn(arguments: list[str], uri: str, log: Path) -> int:
     By posix_spawn: forking a process that holds a large model is slow, and a Popen object wants to be waited for.
     `-P` keeps files in the working directory from standing in for modules.
     """
-    package = Path(__file__).resolve().parents[2]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(package), os.environ.get("PYTHONPATH", "")])}
     command = [sys.executable, "-P", "-m", "hybridgen", "track", "sync", *arguments, "--uri", uri]
     outputs = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
         (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666),
         (os.POSIX_SPAWN_DUP2, 1, 2),
     ]
-    return os.posix_spawn(sys.executable, command, environment, file_actions=outputs, setsid=True)
+    return os.posix_spawn(sys.executable, command, child_environment(), file_actions=outputs, setsid=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
+from hybridgen.system.child_processes import child_environment
 from hybridgen.system.errors import UserError
 
 HOST = "127.0.0.1"  # MLflow has no password by default, and answers other host names with 403
@@ -50,7 +51,7 @@ class Server:
         # the job runner alone is seven processes and a gigabyte; training pictures have no use for it
         quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
         self.process = subprocess.Popen(
-            [*command, "--workers", "1"], env=os.environ | quiet, stdin=subprocess.DEVNULL,
+            [*command, "--workers", "1"], env=child_environment(**quiet), stdin=subprocess.DEVNULL,
             stdout=self.log, stderr=self.log, start_new_session=True,
         )  # fmt: skip
         begun = time.monotonic()

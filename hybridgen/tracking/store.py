@@ -4,7 +4,6 @@ A run becomes a parent run (config as parameters, files, figures) with a nested 
 found by a tag that holds the run folder's own id, so that a lost answer never makes a second one.
 """
 
-import json
 import logging
 import os
 import re
@@ -13,8 +12,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hybridgen.runs.run import Run
-from hybridgen.system.errors import UserError
+from hybridgen.runs.run import Run, readable
+from hybridgen.runs.stored import read_json
+from hybridgen.system.errors import UserError, warn
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -113,7 +113,7 @@ class Store:
         from mlflow.entities import Metric
 
         now = self.run.summary.stat().st_mtime_ns // 10**6
-        values = {k: v.get("value") for k, v in json.loads(self.run.summary.read_text()).items() if isinstance(v, dict)}
+        values = {k: v.get("value") for k, v in _figures(self.run).items() if isinstance(v, dict)}
         metrics = [Metric(clean(k), float(v), now, 0) for k, v in values.items() if isinstance(v, int | float)]
         self.client.log_batch(self._run_id(state, ""), metrics=metrics)
 
@@ -179,7 +179,16 @@ def find_runs(text: str, root: Path, uri: str | None = None) -> list[Run]:
     there = [next((p for p in pair if (p / "run.json").is_file()), None) for pair in zip(folders, moved, strict=True)]
     if folders and not any(there):
         raise UserError(f"--filter {text}: {folders[0]} and the other folders that it finds are gone")
-    return [Run(path) for path in dict.fromkeys(there) if path is not None]
+    return readable(path for path in dict.fromkeys(there) if path is not None)
+
+
+def _figures(run: Run) -> dict[str, Any]:
+    """What summary.json says; nothing where it is damaged, for the rest of the run is sent all the same."""
+    try:
+        return read_json(run.summary)
+    except UserError as error:
+        warn(error)
+        return {}
 
 
 def title(run: Run, stage: str = "") -> str:

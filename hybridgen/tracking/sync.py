@@ -15,7 +15,7 @@ from typing import Any
 from hybridgen.media.embed import SUFFIXES
 from hybridgen.runs.journal import Tail
 from hybridgen.runs.run import Run
-from hybridgen.system.files import LockedError, lock, process_start, write_atomic
+from hybridgen.system.files import CannotWriteError, LockedError, lock, process_start, write_atomic
 from hybridgen.tracking.store import Point, Store
 
 MIRROR_LOCK = ".tracking.lock"
@@ -49,7 +49,9 @@ def has_pending(run: Run, uri: str) -> bool:
     status = run.status
     if known.get("sent_bytes") != [_size(file) for file in run.sources()] or known.get("status") != status:
         return True
-    return status != "running" and any(known["files"].get(name) != mark for name, mark in _files(run, AT_THE_END))
+    return status != "running" and any(
+        known.get("files", {}).get(name) != mark for name, mark in _files(run, AT_THE_END)
+    )
 
 
 def has_answered(run: Run, uri: str) -> bool:
@@ -180,8 +182,8 @@ class _Mirror:
         self.state.update(fields)
         try:
             write_atomic(self.run.path / "tracking.json", json.dumps(self.everything, indent=1) + "\n")
-        except OSError as error:  # a full disk: what was sent may be sent again, which an SQL store keeps once
-            self.say(f"tracking.json: {error}")
+        except CannotWriteError as error:  # a full disk: what was sent may be sent again, which an SQL store keeps once
+            self.say(str(error))
 
 
 def _trains(run: Run, pid: int, begun: int | None) -> bool:
@@ -192,11 +194,18 @@ def _trains(run: Run, pid: int, begun: int | None) -> bool:
 
 
 def _read_state(folder: Path) -> dict[str, Any]:
+    """What tracking.json says; nothing where it is absent or damaged: all is then sent again, and kept once."""
     try:
-        state: dict[str, Any] = json.loads((folder / "tracking.json").read_text())
-    except (FileNotFoundError, ValueError):
+        state = json.loads((folder / "tracking.json").read_text())
+    except (OSError, ValueError, RecursionError):
         return {}
-    return state
+    return state if isinstance(state, dict) and all(map(_is_state, state.values())) else {}
+
+
+def _is_state(known: Any) -> bool:
+    """Whether this is what `_Mirror` notes of one store."""
+    tables = [known.get(name, {}) for name in ("sent", "files", "runs")] if isinstance(known, dict) else [None]
+    return all(isinstance(table, dict) for table in tables)
 
 
 def _files(run: Run, patterns: tuple[str, ...]) -> list[tuple[str, list[int]]]:

@@ -47,9 +47,16 @@ def as_ctrl_c() -> Iterator[None]:
         return
     before = {number: signal.getsignal(number) for number in CLUSTERS}
     for number in CLUSTERS:
-        signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
+        signal.signal(number, _pass_on)
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _pass_on(number: int, frame: FrameType | None) -> None:
+    """Acts as Ctrl-C, also where a shell has started this process in the background and Ctrl-C is ignored."""
+    if not callable(signal.getsignal(signal.SIGINT)):
+        raise KeyboardInterrupt
+    signal.raise_signal(signal.SIGINT)

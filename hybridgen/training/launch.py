@@ -9,23 +9,21 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import IO
 
 import torch
 from torch import distributed
 
+from hybridgen.system.child_processes import PARENT, check_count, child_environment
 from hybridgen.system.distributed import barrier
 from hybridgen.system.errors import UserError
 from hybridgen.training.compute import Compute
 
 PATIENCE = timedelta(hours=12)  # the first process may wait as long for a tokenizer that another run trains
-CHILD = "HYBRIDGEN_CHILD"  # the pid of the process that started this one
 NAMES = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "WORLD_SIZE", "RANK", "LOCAL_RANK")
 TAIL = 3000  # characters of what a failed process said
 
@@ -88,19 +86,15 @@ class _Others:
                 f"compute.nodes: {compute.nodes} machines are started by torchrun or Slurm, and neither is seen here"
                 f"\n  on each: torchrun --nnodes {compute.nodes} --nproc-per-node {compute.devices} ... -m hybridgen"
             )
-        others, package = cls(), Path(__file__).resolve().parents[2]
+        others = cls()
         shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "NODE_RANK": "0"}
         os.environ.update(shared | {"WORLD_SIZE": str(compute.world), "RANK": "0", "LOCAL_RANK": "0"})
-        for number in range(1, compute.devices):
-            environment = os.environ | {"RANK": str(number), "LOCAL_RANK": str(number), CHILD: str(os.getpid())}
-            environment["PYTHONPATH"] = os.pathsep.join([str(package), os.environ.get("PYTHONPATH", "")])
-            said = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the process has ended
-            # a session of its own: Ctrl-C reaches the first process alone, and it decides for all
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "hybridgen", *words],
-                env=environment, stdout=subprocess.DEVNULL, stderr=said, start_new_session=True,
-            )  # fmt: skip
-            others.processes.append((process, said))
+        try:
+            for number in range(1, compute.devices):
+                others.processes.append(_started(number, words))
+        except BaseException:
+            others.stop()
+            raise
         return others
 
     def wait(self) -> None:
@@ -131,6 +125,18 @@ class _Others:
             raise UserError(f"process {number} of the run ended with code {process.returncode}:\n{text}") from error
 
 
+def _started(number: int, words: Sequence[str]) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
+    """One more process of this run, and the file that it speaks to."""
+    environment = child_environment(RANK=str(number), LOCAL_RANK=str(number), **{PARENT: str(os.getpid())})
+    said = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the process has ended
+    # a session of its own: Ctrl-C reaches the first process alone, and it decides for all
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "hybridgen", *words],
+        env=environment, stdout=subprocess.DEVNULL, stderr=said, start_new_session=True,
+    )  # fmt: skip
+    return process, said
+
+
 def _connect(compute: Compute, device: torch.device) -> None:
     slurm = _slurm()
     if slurm:
@@ -140,18 +146,8 @@ def _connect(compute: Compute, device: torch.device) -> None:
         torch.cuda.set_device(local)
     elif "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, torch.get_num_threads() // compute.devices))
-    parent = os.environ.get(CHILD)
-    if parent is not None and local > 0:
-        threading.Thread(target=_follow, args=(int(parent),), daemon=True).start()
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     distributed.init_process_group(backend, timeout=PATIENCE)
-
-
-def _follow(parent: int) -> None:
-    """Ends this process when the one that started it is gone, killed perhaps."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
 
 
 def _check(compute: Compute, device: torch.device) -> None:
@@ -164,6 +160,8 @@ def _check(compute: Compute, device: torch.device) -> None:
     there = torch.cuda.device_count()
     if device.type == "cuda" and compute.devices > max(1, there):
         raise UserError(f"compute.devices: {compute.devices}, but there are {there} GPUs here")
+    if device.type != "cuda" and not started and not _slurm():
+        check_count(compute.devices, "compute.devices")
 
 
 def _slurm() -> dict[str, str]:

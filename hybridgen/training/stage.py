@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 
 from hybridgen.runs.run import Run
 from hybridgen.system import distributed
 from hybridgen.system.errors import UserError
 from hybridgen.training.batches import Batches, Rows, Stream
 from hybridgen.training.callbacks import Averaging, Saving, Watching, check_finite
+from hybridgen.training.checkpoint import steps_in
 from hybridgen.training.ema import Ema
 from hybridgen.training.interrupt import watched
 from hybridgen.training.machine import Machine
@@ -53,7 +53,7 @@ def fit(stage: Stage, module: pl.LightningModule, source: Rows, extra: Sequence[
     settings, ckpt = stage.settings, stage.run.checkpoint
     trained = module if stage.split is None else stage.split(module)
     ema = Ema(trained, settings.ema, None if trained is module else module)
-    done = _steps_in(ckpt) if ckpt.exists() else 0
+    done = steps_in(ckpt) if ckpt.exists() else 0
     stage.run.rewind(stage.name, done)
     progress = StageProgress(stage.title, settings.steps, done, quiet=not distributed.is_first())
     watching = Watching(stage.run, stage.name, settings, ema, stage.check, stage.draw, progress)
@@ -121,11 +121,6 @@ def _spread(stage: Stage) -> dict[str, Any]:
         "devices": compute.devices, "num_nodes": compute.nodes, "strategy": strategy,
         "plugins": [LightningEnvironment()],
     }  # fmt: skip
-
-
-def _steps_in(ckpt: object) -> int:
-    """Optimiser steps that a checkpoint holds."""
-    return int(torch.load(str(ckpt), map_location="cpu", weights_only=True)["global_step"])
 
 
 def _quiet() -> None:

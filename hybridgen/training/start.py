@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hybridgen.model import HybridModel
-from hybridgen.runs.run import Run
+from hybridgen.runs.run import find_weights
 from hybridgen.runs.weights import read_about, read_weights
 from hybridgen.system.errors import UserError, unknown
 
@@ -18,8 +18,7 @@ def find_init(name: str, runs: Path) -> Path:
         UserError: there is none, or it does not hold a generator.
     """
     try:
-        is_file = Path(name).is_file() or Path(name).suffix == ".safetensors"
-        file = Path(name) if is_file else Run.open(name, runs).model
+        file = find_weights(name, runs)
         kind = read_about(file).get("kind")
     except UserError as error:
         raise UserError(f"init: {error}") from None

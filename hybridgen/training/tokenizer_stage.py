@@ -49,17 +49,18 @@ def folder_name(key: Mapping[str, Any]) -> str:
 
 
 def obtain_tokenizer(
-    composed: Composed, data: Data, machine: Machine, root: Path, say: Callable[[str], None]
+    composed: Composed, data: Data, machine: Machine, root: Path, say: Callable[[str], None], begun: Path | None = None
 ) -> tuple[Tokenizer, Run]:
     """The trained tokenizer and the folder it lies in, runs/tokenizers/<hash>/.
 
     Whoever comes first trains it under a lock; others wait, and if the first one dies, the next goes on from its
-    checkpoint. The processes of one run train it together; the first of them holds the lock for all.
+    checkpoint. The processes of one run train it together; the first of them holds the lock for all. A run that is
+    resumed names the folder that it has `begun` with.
     """
     key = tokenizer_key(composed, data, machine)
     torch.manual_seed(keyed(composed.config["seed"], "tokenizer weights").initial_seed())
     tokenizer = assemble_model(composed, data.spec).tokenizer
-    folder = root / TOKENIZERS / folder_name(key)
+    folder = begun or root / TOKENIZERS / folder_name(key)
     with lock(folder / ".lock", waiting=say) if distributed.is_first() else nullcontext():
         missing = distributed.broadcast(lambda: not Run.at(folder, key, {}).model.exists())
         run = Run(folder, writes=distributed.is_first())

@@ -8,24 +8,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from hybridgen.assemble import assemble_data, assemble_sampler, assemble_settings
 from hybridgen.config.compose import Composed
 from hybridgen.data.base import Data
 from hybridgen.evaluation.evaluate import check_metrics
 from hybridgen.evaluation.protocol import Figure, figure, sentence
 from hybridgen.evaluation.whole import evaluate_model
-from hybridgen.generate.trained import Trained
+from hybridgen.generate.trained import NotFiniteError, Trained
 from hybridgen.model import HybridModel
 from hybridgen.report.html import write_report
 from hybridgen.report.showing import progression, sample_sheet
 from hybridgen.runs.run import Run
 from hybridgen.runs.weights import read_about
 from hybridgen.system import distributed
+from hybridgen.system.errors import warn
 from hybridgen.system.files import write_atomic
 from hybridgen.tracking.process import Mirror, start_mirror
 from hybridgen.training.generator_stage import train_generator
+from hybridgen.training.linked_tokenizer import linked_tokenizer
 from hybridgen.training.machine import choose
-from hybridgen.training.tokenizer_stage import obtain_tokenizer
+from hybridgen.training.tokenizer_stage import folder_name, obtain_tokenizer, tokenizer_key
 
 Say = Callable[[str], None]
 
@@ -49,10 +53,13 @@ def run_experiment(composed: Composed, run: Run, say: Say) -> Outcome:
     began, root = time.monotonic(), run.root
     compute = assemble_settings(composed, "compute")
     machine, data = choose(composed.config["device"], composed.config["precision"], compute), assemble_data(composed)
+    key = tokenizer_key(composed, data, machine)
+    begun = linked_tokenizer(run, key, folder_name(key))
+    _check_shown(data)
     with run.hold(), _ended(run):
         run.resume()
         mirror = start_mirror(run, assemble_settings(composed, "tracking")) if run.writes else Mirror(run, "", 0)
-        tokenizer, tokenizer_run = obtain_tokenizer(composed, data, machine, root, say)
+        tokenizer, tokenizer_run = obtain_tokenizer(composed, data, machine, root, say, begun)
         run.link("tokenizer", tokenizer_run)
         model = train_generator(composed, tokenizer, data, machine, run, _sketcher(composed, data, run), say=say)
         trained = as_trained(composed, model, data, run)
@@ -64,6 +71,12 @@ def run_experiment(composed: Composed, run: Run, say: Say) -> Outcome:
         figures["seconds_total"] = _total(time.monotonic() - began, figures)
         outcome = show(trained, figures, data, run)
     return Outcome(run, figures, *outcome, mirror)
+
+
+def _check_shown(data: Data) -> None:
+    """What cannot be written or shown is said before training."""
+    blank = torch.zeros(1, data.spec.channels, *data.spec.size, dtype=data.medium.dtype)
+    data.medium.sheet(blank, {})
 
 
 @contextmanager
@@ -136,6 +149,9 @@ def _sketcher(composed: Composed, data: Data, run: Run) -> Callable[[HybridModel
     def sketch(model: HybridModel, step: int) -> None:
         homes = tuple(composed.registry.homes)
         trained = Trained(model, assemble_sampler(composed), composed.config, data.spec, run.model, {}, homes)
-        sample_sheet(trained).save(run.samples / f"step_{step:07d}")
+        try:
+            sample_sheet(trained).save(run.samples / f"step_{step:07d}")
+        except NotFiniteError as error:  # whether training diverges, its losses say
+            warn(f"no sample grid at step {step}: {str(error).splitlines()[0]}")
 
     return sketch

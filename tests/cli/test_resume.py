@@ -9,6 +9,7 @@ from tiny_run import curves, differing, interrupt, only, weights
 
 from hybridgen.cli import main
 from hybridgen.runs.run import Run
+from hybridgen.system.errors import UserError
 from hybridgen.system.files import lock
 
 
@@ -78,3 +79,35 @@ def test_a_run_with_a_part_file_asks_for_its_folder_again(stopped, tmp_path, cap
     assert not marker.exists()
     assert main(["resume", "tiny", "--registry", str(tmp_path)]) == 0
     assert marker.exists()
+
+
+@pytest.mark.slow
+def test_data_that_have_changed_are_refused(stopped, monkeypatch, capsys):
+    """The generator knows the first tokenizer's codes; nothing is trained and nothing written."""
+    from hybridgen.data.mosaic import Mosaic
+
+    _, run = stopped("generator", 2, interrupt)
+    before = {path: path.read_bytes() for path in run.root.rglob("*.json*")}
+    monkeypatch.setattr(Mosaic, "fingerprint", lambda _: "other")
+    assert main(["resume", "tiny"]) == 2
+    said = capsys.readouterr().err
+    assert 'is "other" (the data have changed)' in said
+    assert "train anew: hybridgen train tiny" in said
+    assert len(list((run.root / "tokenizers").iterdir())) == 1
+    assert {path: path.read_bytes() for path in run.root.rglob("*.json*")} == before
+
+
+@pytest.mark.slow
+def test_figures_stay_when_samples_cannot_be_shown(tiny_runs, tmp_path, monkeypatch):
+    from hybridgen.workflows import run_experiment
+
+    shutil.copytree(tiny_runs, tmp_path / "runs")
+    run = Run(only(tmp_path / "runs/tiny"))
+    run.summary.unlink()
+
+    def fail(*_, **__):
+        raise UserError("no picture")
+
+    monkeypatch.setattr(run_experiment, "save_grid", fail)
+    assert main(["resume", "tiny", "--runs", str(tmp_path / "runs")]) == 2
+    assert "accuracy" in json.loads(run.summary.read_text())

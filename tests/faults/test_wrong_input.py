@@ -122,7 +122,7 @@ def test_none_is_not_null(refused, word):
         ("seed=", "nothing stands after '='; write seed=null"),
         ("freeze=[a,b", "not YAML: did not find expected ',' or ']'; a bracket is left open"),
         ("sampler={card: hart", "a bracket is left open"),
-        ("seed=]", "not YAML"),
+        ("seed=]", "']' is a text; needed: a whole number"),
     ],
 )
 def test_overrides_that_cannot_be_read(refused, override, hint):
@@ -297,3 +297,24 @@ def test_a_file_outside_the_experiments_folder(refused):
 
 def test_a_registry_that_is_not_there(refused):
     assert "--registry nowhere: there is no such folder" in refused("", "--registry", "nowhere")
+
+
+@pytest.mark.parametrize(
+    "setting", ["top_p=[7.0]", "top_p=[0.0]", "guidance=[-5.0]", "head_steps=[-3]", "top_k=[-2]", "temperature=[1, -1]"]
+)
+def test_a_list_out_of_range(refused, setting):
+    said = refused("", f"sampler.{setting}")
+    assert said.startswith(f"override sampler.{setting}: entry {setting.count(',') + 1}: ")
+    assert "is too" in said
+
+
+@pytest.mark.parametrize("text", ["/data/set #2", "#2", "&x", "*x", "!x", "a: b", "- a", "% b", "@c", "it's", '"a" b'])
+def test_a_word_of_the_shell_is_taken_whole(text):
+    assert compose("base", [f"runs={text}"]).config["runs"] == text
+
+
+@pytest.mark.parametrize("text", ["[a #b]", "[a] # b", "[&x, b]", "[*x]", "[!x a]", "{card: a} # b"])
+def test_signs_with_a_meaning_in_a_list(refused, text):
+    said = refused("", f"freeze={text}")
+    assert "has a meaning of its own in a list; put quotes around the text" in said
+    assert compose("base", ["freeze=['a #b']", "seed= 7 "]).config["seed"] == 7

@@ -187,7 +187,7 @@ def test_a_run_named_twice_counts_once(make):
 def test_a_damaged_summary_is_named(make):
     run = make()
     run.summary.write_text('{"frechet": 3}')
-    with pytest.raises(UserError, match=r"summary\.json: not a summary"):
+    with pytest.raises(UserError, match=r"summary\.json: damaged: not a summary"):
         entries_of([run])
 
 

@@ -1,7 +1,8 @@
 """What `ast` reads of a class is what Python would say of it, over every card; and what it refuses."""
 
 import inspect
-from typing import Annotated, Literal, get_type_hints
+from types import UnionType
+from typing import Annotated, Literal, Union, get_args, get_origin, get_type_hints
 
 import pytest
 from annotated_types import Ge
@@ -59,6 +60,22 @@ def test_a_cards_options_are_the_signatures(slot, name):
     hold_the_same(signature, REGISTRY.load(card))
     assert set(card.options.values) <= set(signature.options)
     assert [o.name for o in signature.options.values() if not o.doc] == [], "each option is described under Args:"
+
+
+def numbers(kind):
+    """The ranges of every number in a type, those inside lists included: a set of texts."""
+    if get_origin(kind) is Annotated:
+        return {str(kind)}
+    below = [numbers(part) for part in get_args(kind) if part is not ...] if get_origin(kind) is not Literal else []
+    return {str(kind)} if kind in (int, float) else set().union(*below)
+
+
+@pytest.mark.parametrize(("slot", "name"), CARDS, ids=["/".join(card) for card in CARDS])
+def test_a_range_holds_for_each_entry_of_a_list(slot, name):
+    """Where an option takes a number or a list of them, every entry is held to the range of the single number."""
+    for option in read(REGISTRY.card(slot, name, Place("test")).target).options.values():
+        if get_origin(option.type) in (Union, UnionType):
+            assert len(numbers(option.type)) <= 1, f"{option.name}: {option.type}"
 
 
 @pytest.mark.parametrize("target", sorted({node.target for node in TREE.values() if node.target}))

@@ -19,8 +19,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hybridgen.sweeps.queue.launch import Workers, source_path
+from hybridgen.sweeps.queue.launch import Workers
 from hybridgen.sweeps.queue.study import Study
+from hybridgen.system.child_processes import import_settings
 from hybridgen.system.errors import UserError
 
 LIMIT = 240  # minutes of a job, where --job timeout_min says nothing; the next one goes on from its checkpoints
@@ -68,7 +69,8 @@ class Jobs(Workers):
     def _process(self, slot: int) -> "Job":
         ended = self.folder / JOBS / f"ended-{uuid.uuid4().hex[:12]}"
         program = [sys.executable, "-P", "-m", "hybridgen", *self.words, "--ended", str(ended.absolute())]
-        return Job(self.executor.submit(os.execv, "/usr/bin/env", ["env", source_path(), *program]), ended)
+        imports = [f"{name}={value}" for name, value in import_settings().items()]
+        return Job(self.executor.submit(os.execv, "/usr/bin/env", ["env", *imports, *program]), ended)
 
 
 class Job:

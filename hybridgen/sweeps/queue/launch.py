@@ -14,6 +14,7 @@ from hybridgen.sweeps.queue.lease import OWNER
 from hybridgen.sweeps.queue.live import shown
 from hybridgen.sweeps.queue.study import Study
 from hybridgen.sweeps.queue.view import Standing, standing
+from hybridgen.system.child_processes import child_environment, cores
 
 POLL = 0.5  # seconds between two looks
 REPLACED = 3  # workers that may die for each that was asked for
@@ -99,8 +100,7 @@ class Workers:
         return self.log(0).read_text(errors="replace")
 
     def _process(self, slot: int) -> Process:
-        name, _, path = source_path().partition("=")
-        environment = {**shares(slot, self.count), name: path}
+        environment = child_environment(**shares(slot, self.count))
         command = [sys.executable, "-P", "-m", "hybridgen", *self.words]
         with self.log(slot).open("ab") as log:
             # a session of its own: Ctrl-C reaches it through us, once
@@ -109,23 +109,16 @@ class Workers:
             )
 
 
-def source_path() -> str:
-    """What a worker's environment needs to find this very package, installed or not."""
-    return f"PYTHONPATH={os.pathsep.join([str(Path(__file__).resolve().parents[3]), os.environ.get('PYTHONPATH', '')])}"
-
-
 def threads_each(count: int) -> int:
     """The threads of each of `count` workers, where OMP_NUM_THREADS does not say."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // count)
+    return max(1, cores() // count)
 
 
 def shares(slot: int, count: int) -> dict[str, str]:
-    """The environment of a worker: its share of the cores, and of the GPUs where there are some."""
+    """Variables of a worker: its share of the cores, and of the GPUs where there are some."""
     import torch
 
-    environment = dict(os.environ)
-    environment.setdefault("OMP_NUM_THREADS", str(threads_each(count)))
+    environment = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads_each(count)))}
     named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
     devices = named or [str(i) for i in range(torch.cuda.device_count())]
     if devices and count > 1:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybridgen.sweeps.queue.storage import GRACE, beat, is_database, patiently
-from hybridgen.system.files import process_start
+from hybridgen.system.files import make_folder, process_start
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -42,7 +42,7 @@ class Leases:
         """What gives a sign of life for a trial that this process works on."""
         if is_database(self.storage):
             return lambda: self.storage.record_heartbeat(trial._trial_id)  # type: ignore[attr-defined]
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         return (self.folder / str(trial.number)).touch
 
     def take(self, waiting: "FrozenTrial") -> bool:

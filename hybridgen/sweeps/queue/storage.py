@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from hybridgen.system.errors import UserError
+from hybridgen.system.errors import UserError, warn
+from hybridgen.system.files import writing
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -22,6 +23,12 @@ BEAT = 30.0  # seconds between two signs of life
 GRACE = 4  # beats without a sign after which a worker counts as dead
 PATIENCE = 300.0  # seconds for which a database may be away
 JOURNAL = "journal.log"
+# What SQLite, PostgreSQL and MySQL say of a database that no waiting brings: no such file, name, role or right.
+LASTING = (
+    "unable to open database file", "file is not a database", "readonly database", "disk image is malformed",
+    "does not exist", "unknown database", "authentication failed", "access denied", "permission denied",
+    "no password supplied", "no pg_hba.conf entry", "name or service not known", "nodename nor servname",
+)  # fmt: skip
 BEAT_VARIABLE = "HYBRIDGEN_BEAT"  # seconds, for tests
 
 T = TypeVar("T")
@@ -43,14 +50,11 @@ def open_storage(url: str | None, folder: Path) -> "BaseStorage":
         UserError: the URL does not serve, or its driver is not installed.
     """
     quiet()
-    from optuna.storages import JournalStorage, RDBStorage
-    from optuna.storages.journal import JournalFileBackend
+    from optuna.storages import RDBStorage
 
     if url is None or "://" not in url:
-        file = Path(url) if url is not None else folder / JOURNAL
-        file.parent.mkdir(parents=True, exist_ok=True)
-        return JournalStorage(JournalFileBackend(str(file)))
-    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+        return _open_journal(Path(url) if url is not None else folder / JOURNAL)
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
     whole = max(1, round(beat()))
     engine = {"pool_pre_ping": True}
@@ -60,27 +64,65 @@ def open_storage(url: str | None, folder: Path) -> "BaseStorage":
         )
     except (ArgumentError, NoSuchModuleError) as error:
         raise UserError(f"--storage {url}: not a URL of a database: {error}") from error
+    except (SQLAlchemyError, RuntimeError) as error:  # a file that is no database, tables of another program
+        raise UserError(f"--storage {url}: the database cannot be used: {_reason(error)}") from error
     except ImportError as error:
         hint = "pip install 'hybridgen[sweep-db]' brings PostgreSQL's: postgresql+psycopg://…"
         raise UserError(f"--storage {url}: its driver is not installed ({error})\n  {hint}") from error
 
 
-def patiently(call: Callable[[], T], say: Callable[[str], None] | None = None) -> T:
-    """What `call` gives; tried again for minutes while its database is away."""
+def _open_journal(file: Path) -> "BaseStorage":
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    with writing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            return JournalStorage(JournalFileBackend(str(file)))
+        except (ValueError, KeyError, TypeError, AssertionError) as error:
+            raise UserError(f"--storage: {file}: not a whole journal of a study ({error!r})") from error
+
+
+def patiently(call: Callable[[], T], say: Callable[[str], None] = warn) -> T:
+    """What `call` gives; tried again for minutes while its database is away.
+
+    Args:
+        call: may fail and be called again.
+        say: is told once, after the first retry, that the wait goes on.
+
+    Raises:
+        UserError: the database cannot exist or refuses us, which no waiting changes; or it has been away too long.
+    """
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import InterfaceError, OperationalError
 
-    end, pause = time.monotonic() + PATIENCE, 0.2
+    end, pause, failures = time.monotonic() + PATIENCE, 0.2, 0
     while True:
         try:
             return call()
         except (StorageInternalError, OperationalError, InterfaceError) as error:
+            reason = _reason(error)
+            if not may_pass(reason):
+                raise UserError(f"--storage: the database cannot be used: {reason}") from error
             if time.monotonic() > end:
-                raise UserError(f"--storage: the database does not answer: {str(error).splitlines()[0]}") from error
-            if say is not None:
-                say(f"the database does not answer ({type(error).__name__}); trying again")
+                raise UserError(f"--storage: the database does not answer: {reason}") from error
+            failures += 1
+            if failures == 2:
+                say(f"the database does not answer ({reason}); trying again for {PATIENCE / 60:g} minutes")
         time.sleep(pause)
         pause = min(2 * pause, 10.0)
+
+
+def may_pass(reason: str) -> bool:
+    """Whether an error of a database may be gone the next time: it is away or busy, not wrong."""
+    return not any(words in reason.lower() for words in LASTING)
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of what the driver itself said; optuna and SQLAlchemy wrap it."""
+    while error.__cause__ is not None or getattr(error, "orig", None) is not None:
+        error = getattr(error, "orig", None) or error.__cause__ or error
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 @contextmanager

@@ -7,15 +7,17 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from hybridgen.config.migrate import figure_name
+from hybridgen.comparison.entries import readable_figures
 from hybridgen.media.embed import sheet_in
 from hybridgen.runs.run import TRIALS, Run
+from hybridgen.runs.stored import read_json
 from hybridgen.sweeps.queue.study import REASON
 from hybridgen.sweeps.request.block import Ablation, Experiment
 from hybridgen.sweeps.request.match import Budget, Matched, match
 from hybridgen.sweeps.results.page import folded, page_header, rows_table, section, shown_file, trial_rows, write_page
 from hybridgen.sweeps.results.table import Table, as_csv, latex, make_table, markdown
 from hybridgen.sweeps.session import Session
+from hybridgen.system.errors import UserError
 from hybridgen.system.files import lock, write_atomic
 
 
@@ -43,8 +45,11 @@ def match_all(
             }
             kept = {variant: {"overrides": [*m.overrides], "ratio": m.ratio} for variant, m in found.items()}
             write_atomic(file, json.dumps(kept, indent=1) + "\n")
-        stored = json.loads(file.read_text())
-    return {variant: Matched(tuple(m["overrides"]), m["ratio"]) for variant, m in stored.items()}
+        stored = read_json(file)
+    try:
+        return {variant: Matched(tuple(m["overrides"]), float(m["ratio"])) for variant, m in stored.items()}
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{file}: damaged ({error!r}); delete it, and the variants are matched anew") from None
 
 
 def _named(variant: str, say: Callable[[str], None]) -> Callable[[str], None]:
@@ -61,12 +66,11 @@ def tabulate(session: Session, ablation: Ablation, seeds: int, matched: Mapping[
             notes.setdefault(name, []).append(f"{' '.join(found.overrides)}, {found.ratio:.1%} of the base's budget")
     for trial in session.study().counted():
         variant, seed = trial.params.get("variant"), trial.params.get("seed")
-        file = session.folder / TRIALS / f"{trial.number:04d}" / "summary.json"
+        run = Run(session.folder / TRIALS / f"{trial.number:04d}")
         if variant not in figures or seed is None or seed >= first + seeds:
             continue
-        if trial.state.name == "COMPLETE" and file.exists():
-            stored = json.loads(file.read_text())
-            figures[variant][seed] = {figure_name(name): each["value"] for name, each in stored.items()}
+        if trial.state.name == "COMPLETE" and run.summary.exists():
+            figures[variant][seed] = {name: shown.value for name, shown in readable_figures(run).items()}
         elif trial.state.name == "FAIL":
             notes.setdefault(variant, []).append(f"seed {seed} failed: {trial.user_attrs.get(REASON, 'worker lost')}")
     table = make_table(figures, ablation.options.figures, ablation.options.base)

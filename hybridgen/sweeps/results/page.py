@@ -6,10 +6,11 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from hybridgen.comparison.entries import readable_figures
 from hybridgen.evaluation.protocol import sentence
 from hybridgen.media.embed import file_element, sheet_in
 from hybridgen.report.html import PAGE, number
-from hybridgen.runs.run import TRIALS, Run
+from hybridgen.runs.run import TRIALS, Run, readable
 from hybridgen.sweeps.queue.study import REASON, Study
 from hybridgen.sweeps.queue.view import Standing
 from hybridgen.sweeps.results.parallel import ARROWS
@@ -48,7 +49,8 @@ def trial_rows(study: Study, folder: Path) -> list[dict[str, Any]]:
     for trial in study.counted():
         values = dict(zip(study.plan.directions, trial.values or [], strict=False))
         run = folder / TRIALS / f"{trial.number:04d}"
-        tags = Run(run).info.get("tags", {}) if (run / "run.json").exists() else {}
+        known = readable([run]) if (run / "run.json").exists() else []
+        tags = known[0].info.get("tags", {}) if known else {}
         rows.append(
             {
                 "trial": trial.number, "state": trial.state.name.lower(), "params": dict(trial.params),
@@ -150,11 +152,10 @@ def _best_samples(folder: Path, found: Standing) -> str:
 def _protocols(folder: Path, rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
     """The objectives' protocols, as those of the first trial that has them say."""
     for row in rows:
-        file = folder / TRIALS / f"{row['trial']:04d}" / "summary.json"
-        if file.exists():
-            figures = json.loads(file.read_text())
+        figures = readable_figures(Run(folder / TRIALS / f"{row['trial']:04d}"))
+        if figures:
             return "".join(
-                f"<p><b>{escape(name)}</b> of trial {row['trial']}: {escape(sentence(figures[name]['protocol']))}</p>"
+                f"<p><b>{escape(name)}</b> of trial {row['trial']}: {escape(sentence(figures[name].protocol))}</p>"
                 for name in names
                 if name in figures
             )

@@ -13,8 +13,9 @@ import pytorch_lightning as pl
 from hybridgen.config.compose import Composed
 from hybridgen.data.base import Data
 from hybridgen.model import HybridModel
-from hybridgen.runs.run import GENERATORS, Run, experiments_in, runs_in
+from hybridgen.runs.run import GENERATORS, Run, experiments_in, readable, runs_in
 from hybridgen.runs.weights import model_hash
+from hybridgen.system.errors import UserError
 from hybridgen.system.files import lock
 from hybridgen.tokenizers.base import Tokenizer
 from hybridgen.training.generator_stage import train_generator
@@ -81,13 +82,13 @@ def obtain_generator(
 
 def _finished(root: Path) -> list[Run]:
     folders = [path for name in experiments_in(root) for path in runs_in(root / name)]
-    return [run for run in map(Run, folders) if run.model.exists() and run.info["status"] == "finished"]
+    return [run for run in readable(folders) if run.model.exists() and run.info["status"] == "finished"]
 
 
 def _name_of(run: Run) -> str:
     """The name that a run's generator would have; empty where it cannot be told."""
-    tokenizer = run.info.get("links", {}).get("tokenizer", "")
+    tokenizer = run.info["links"].get("tokenizer", "")
     try:
         return folder_name(generator_key(run.config, Path(tokenizer).name)) if tokenizer else ""
-    except (KeyError, TypeError, OSError):  # written by another version
+    except (KeyError, TypeError, AttributeError, UserError):  # written by another version, or damaged
         return ""

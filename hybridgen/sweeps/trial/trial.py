@@ -1,6 +1,7 @@
 """One trial, whoever asks for it: what is missing is trained, then it is judged and written down."""
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,12 +45,12 @@ def run_trial(
     model, generator = obtain_generator(composed, tokenizer, tokenizer_run, data, machine, root, say, extra)
     for callback in extra:
         callback.tell(generator.metrics_file)  # of a generator that was found, or of a last step
-    run.note(tokenizer=tokenizer_run.name, generator=str(generator.path.relative_to(root)))
+    run.note(tokenizer=tokenizer_run.name, generator=os.path.relpath(generator.path, run.root))
     trained = as_trained(composed, model, data, generator)
     settings = assemble_settings(composed, "metrics")
     figures = evaluate_model(trained, data, settings, registry=composed.registry, discrete=discrete)
     text = json.dumps({name: figure.to_json() for name, figure in figures.items()}, indent=1) + "\n"
-    write_atomic(run.summary, text)
+    write_atomic(run.summary, text)  # first: whatever becomes of the samples, the figures stay
     sample_sheet(trained).save(run.path / "samples")
     return figures
 
