@@ -24,10 +24,10 @@ from uuid import uuid4
 
 import yaml
 
+from hybridgen.runs.environment import command_line, git_commit, versions
+from hybridgen.runs.journal import append, read, rewind
 from hybridgen.system.errors import UserError, unknown
 from hybridgen.system.files import lock, process_start, remove_leftovers, write_atomic
-from hybridgen.runs.journal import append, read, rewind
-from hybridgen.runs.environment import command_line, git_commit, versions
 
 Status = Literal["running", "finished", "failed", "interrupted"]
 TOKENIZERS = "tokenizers"  # the folder under runs/ that holds tokenizers by hash, not an experiment's runs
