@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hybridgen.config.compose import Composed
+from hybridgen.config.identity import check_changes
 from hybridgen.runs.run import Run
-from hybridgen.system.errors import UserError, unknown
+from hybridgen.system.errors import UserError
 
 if TYPE_CHECKING:
     from hybridgen.generate.trained import Trained
-
-FREE = ("sampler", "metrics", "data", "device", "compute", "tracking", "runs")  # what may change without training anew
 
 
 def open_model(
@@ -31,10 +30,7 @@ def open_model(
     file = Path(name) if is_file else Run.open(name, runs).model
     if not is_file and not file.exists():
         raise UserError(f"{file}: this run has no weights yet; finish it with `hybridgen resume {file.parent}`")
-    for override in overrides:
-        key = override.split("=")[0].split(".")[0]
-        if key not in FREE:
-            raise UserError(unknown("key", override.split("=")[0], FREE, "trained model, what may change"))
+    check_changes(overrides, "trained model")
     trained = load(file, registries=registries)
     # how many processes trained it is no reason to start as many here
     here = {key: value for key, value in trained.config.items() if key != "compute"}

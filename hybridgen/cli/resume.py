@@ -4,10 +4,8 @@ import argparse
 from pathlib import Path
 
 from hybridgen.cli import VERBS
-from hybridgen.system.errors import UserError, unknown
 
 SUMMARY = VERBS["resume"]
-FREE = ("compute", "tracking")  # what may change without another outcome
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,12 +21,11 @@ def run(args: argparse.Namespace) -> int:
     """Looks for what is needed, trains what is left, judges, prints the table."""
     from hybridgen.cli.train import quiet_workers, run_on_all_ranks
     from hybridgen.config.compose import Composed, with_overrides
+    from hybridgen.config.identity import check_changes
     from hybridgen.runs.run import Run
 
     found = Run.open(args.run, args.runs)
-    for override in args.overrides:
-        if override.split("=")[0].split(".")[0] not in FREE:
-            raise UserError(unknown("key", override.split("=")[0], FREE, "resume, what may change"))
+    check_changes(args.overrides, "resume")
     stored = with_overrides(found.config, args.overrides, args.registry, name=str(found.path / "config.yaml"))
     composed = Composed(found.experiment, stored.config, found.delta, stored.places, stored.registry)
     quiet_workers(composed)
