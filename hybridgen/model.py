@@ -1,12 +1,13 @@
-"""The generator: THE page to read first.
+"""The generator: the page to read first.
 
-    p(picture | c) = decode( prod over steps of  p(codes | hidden) . p(residual | hidden, codes) )
+    p(sample | c) = decode( prod over steps of  p(codes | hidden) . p(residual | hidden, codes) )
 
-`loss` paints the truth and asks each head for it; `sample` fills a canvas step by step. Which system this is depends
-on the parts alone: without a residual head codes are all there is, without a code head the residual is everything.
+`loss` paints the true tokens and asks each head to predict them; `sample` fills a canvas step by step (`steps`). Which
+system this is depends on the parts alone: without a residual head a sample is made of codes, without a code head of
+the residual.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Annotated, Any, Literal
@@ -28,7 +29,7 @@ from hybridgen.orders.base import Order, known_after
 from hybridgen.samplers.mix import gumbel_mixture
 from hybridgen.samplers.noise import Noise
 from hybridgen.samplers.sampler import Sampler
-from hybridgen.samplers.schedules import StepSettings, guide, settings_at
+from hybridgen.samplers.schedules import StepSettings, guide, settings_of
 from hybridgen.system.errors import UserError
 from hybridgen.tokenizers.base import Tokenizer
 from hybridgen.tokenizers.canvas import Replay, replay
@@ -37,7 +38,7 @@ from hybridgen.types import Canvas, Condition, Grid, Step, StepLayout, Tokens
 
 @dataclass
 class StepRecord:
-    """One step of the sampling loop, for those who ask to see it."""
+    """One step of the sampling loop: what the heads saw, and the canvas before and after it."""
 
     step: Step
     hidden: Float[Tensor, "rows n D"]
@@ -47,7 +48,7 @@ class StepRecord:
 
 @dataclass
 class Given:
-    """A picture to complete: its tokens, and where they are to be kept."""
+    """A sample to complete: its tokens, and where they are to be kept."""
 
     tokens: Tokens
     known: Float[Tensor, "B 1 *grid"]  # 1 keeps, 0 draws; a coarse position is kept when all of it is
@@ -63,13 +64,13 @@ class HybridModel(nn.Module):
             norm, of that sum.
         join_conv: add a convolution of what the codes painted to it.
         residual_at: scales that carry a residual: the last, or all.
-        residual_from: the codes whose residual is learnt: drawn from the model's own logits, the true ones, or the
-            likeliest.
-        residual_top_k: codes drawn for that are among so many of the likeliest; 0 keeps all.
-        residual_top_p: they are among the likeliest that together reach this probability.
-        draws: times and noises that each hidden vector is trained on.
-        code_weight: of the codes' cross-entropy in the loss.
-        residual_weight: of the residual's loss.
+        residual_from: the codes whose residual is learnt: drawn from the model's own logits, the true codes, or the
+            likeliest codes.
+        residual_top_k: those codes are drawn from this many of the likeliest; 0 takes all.
+        residual_top_p: those codes are drawn from the likeliest that together reach this probability.
+        draws: how many times and noises each hidden vector is trained on per step.
+        code_weight: weight of the codes' cross-entropy in the loss.
+        residual_weight: weight of the residual's loss.
     """
 
     def __init__(  # noqa: PLR0913 - options of a card
@@ -101,7 +102,7 @@ class HybridModel(nn.Module):
             )
         if code_head is not None and backbone.per_step:
             raise UserError(
-                "the backbone gives one hidden vector a step, too few to draw codes from; set code_head=null"
+                "the backbone gives one hidden vector per step, too few to draw codes from; set code_head=null"
             )
         self.tokenizer, self.conditioner, self.order, self.backbone = tokenizer, conditioner, order, backbone
         self.code_head, self.residual_head = code_head, residual_head
@@ -113,12 +114,12 @@ class HybridModel(nn.Module):
         self.join = Join(tokenizer.spec, backbone.width, join, join_conv) if residual_head is not None else None
 
     def loss(self, tokens: Tokens, batch: Mapping[str, Any], rng: Draws) -> dict[str, Tensor]:
-        """Losses of a training batch; "loss" is what is minimised. Order and dropped conditions come from `rng`."""
+        """Losses of a training batch; "loss" is the one to minimise. Order and dropped conditions come from `rng`."""
         condition = self.conditioner(batch, rng)
         return self.loss_at(tokens, condition, self.order.training(tokens.latent.shape[0], rng), rng)
 
     def loss_at(self, tokens: Tokens, condition: Condition, due: StepLayout, rng: Draws) -> dict[str, Tensor]:
-        """The same with the condition and what is due handed in."""
+        """The same with the condition and the layout of what is due handed in."""
         due = StepLayout(due.positions.to(tokens.latent.device), due.sizes, due.scales, due.grids)
         with torch.no_grad():  # the tokenizer is frozen: no gradient reaches it through what it paints
             truth = replay(self.tokenizer, tokens, self.order.scales, self.residual_scales)
@@ -137,7 +138,7 @@ class HybridModel(nn.Module):
         return {"loss": total, **{name: value.detach() for name, value in losses.items()}}
 
     def residual_targets(self, tokens: Tokens) -> Float[Tensor, "M C"]:
-        """What the residual head is to draw, with the true codes: its normaliser is measured on this."""
+        """Targets of the residual head, given the true codes; its normaliser is measured on them."""
         truth = replay(self.tokenizer, tokens, self.order.scales, self.residual_scales)
         targets = []
         for s in self.residual_scales:
@@ -150,7 +151,7 @@ class HybridModel(nn.Module):
         self, condition: Condition, seeds: Sequence[int], sampler: Sampler,
         given: Given | None = None, record: list[StepRecord] | None = None,
     ) -> Float[Tensor, "B X *size"]:  # fmt: skip
-        """Pictures of these seeds, in [-1, 1]; `record` collects every step.
+        """Samples of these seeds, in [-1, 1]; `record` collects every step.
 
         Raises:
             UserError: the sampler chooses by confidence, and the parts cannot.
@@ -164,26 +165,43 @@ class HybridModel(nn.Module):
         given: Given | None = None, record: list[StepRecord] | None = None,
     ) -> Float[Tensor, "B X *size"]:  # fmt: skip
         """The same with the noise handed in."""
-        self._check_choice(sampler)
-        canvas, plan = self.tokenizer.blank(len(noise.seeds)), self.order.plan(sampler.sets)
-        settings = [settings_at(sampler, j, len(plan), known) for j, known in enumerate(known_after(plan))]
-        if any(now.guidance != 1 or now.head_guidance != 1 for now in settings):
-            condition = condition.guided()
-        state = self.backbone.begin(condition)
-        shuffle = noise.uniform("order", 0, prod(self.tokenizer.spec.scales[-1]))
-        for j, planned in enumerate(plan):
-            before, step = canvas, self.order.step(planned, shuffle, canvas, sampler.by == "confidence")
-            hidden = self.backbone.advance(state, canvas, self.tokenizer.view(canvas, step.scale), step)
-            step, codes, vectors = self._draw(hidden, condition, canvas, step, noise, settings[j], j)
-            if given is not None:
-                codes, vectors = self._keep_given(given, canvas, step, codes, vectors)
-            canvas = self.tokenizer.paint(canvas, step, codes, vectors)
+        canvas = self.tokenizer.blank(len(noise.seeds))
+        for done in self.steps(condition, noise, sampler, given):
+            canvas = done.canvas
             if record is not None:
-                record.append(StepRecord(step, hidden, before, canvas))
+                record.append(done)
         return self.tokenizer.decode(canvas.latent)
 
+    def steps(
+        self, condition: Condition, noise: Noise, sampler: Sampler, given: Given | None = None
+    ) -> Iterator[StepRecord]:
+        """The sampling loop, one record per step; the canvas of the last one is finished. No gradient is kept.
+
+        The caller may stop early, and may decode any canvas on the way: nothing is changed in place.
+
+        Raises:
+            UserError: the sampler chooses by confidence, and the parts cannot.
+        """
+        self._check_choice(sampler)
+        canvas, plan = self.tokenizer.blank(len(noise.seeds)), self.order.plan(sampler.sets)
+        settings = settings_of(sampler, known_after(plan))
+        if any(now.is_guided for now in settings):
+            condition = condition.guided()
+        with torch.no_grad():
+            state = self.backbone.begin(condition)
+        shuffle = noise.uniform("order", 0, prod(self.tokenizer.spec.scales[-1]))
+        for j, planned in enumerate(plan):
+            with torch.no_grad():  # not around `yield`: the caller's own mode stays
+                before, step = canvas, self.order.step(planned, shuffle, canvas, sampler.by == "confidence")
+                hidden = self.backbone.advance(state, canvas, self.tokenizer.view(canvas, step.scale), step)
+                step, codes, vectors = self._draw(hidden, condition, canvas, step, noise, settings[j], j)
+                if given is not None:
+                    codes, vectors = self._keep_given(given, canvas, step, codes, vectors)
+                canvas = self.tokenizer.paint(canvas, step, codes, vectors)
+            yield StepRecord(step, hidden, before, canvas)
+
     def _check_choice(self, sampler: Sampler) -> None:
-        """Choosing by confidence draws positions again that were not kept, and ranks them by their codes."""
+        """Raises where positions cannot be chosen by confidence: it draws some again, and ranks them by their codes."""
         if sampler.by == "random":
             return
         if self.code_head is None:
@@ -196,16 +214,16 @@ class HybridModel(nn.Module):
     def _draw(
         self, hidden: Tensor, condition: Condition, canvas: Canvas, step: Step, noise: Noise, now: StepSettings, j: int
     ) -> tuple[Step, Tensor | None, Tensor]:
-        """Codes, then the residual they leave: what step j paints, and where."""
+        """Codes, then the residual they leave: what step j paints, and at which positions."""
         batch, codes, vectors, logits = canvas.latent.shape[0], None, None, None
         if self.code_head is not None:
             logits = guide(self.code_head.logits(hidden, condition), now.guidance, batch)
             codes, vectors = self._draw_codes(logits, step, noise, now, j)
         if step.scale in self.residual_scales and now.head_steps > 0:
-            told = vectors
+            shown = vectors
             if codes is not None and now.mix and now.mix_tells == "code":
-                told = self.tokenizer.lookup(codes, step.scale)
-            residual = self._draw_residual(hidden, canvas, step, codes, told, noise, now, j)
+                shown = self.tokenizer.lookup(codes, step.scale)
+            residual = self._draw_residual(hidden, canvas, step, codes, shown, noise, now, j)
             vectors = residual if vectors is None else vectors + residual
         if vectors is None:  # no codes, and the residual was left out: nothing is painted
             vectors = canvas.latent.new_zeros(*step.positions.shape, canvas.latent.shape[1])
@@ -284,7 +302,7 @@ class HybridModel(nn.Module):
     def _keep_given(
         self, given: Given, canvas: Canvas, step: Step, codes: Tensor | None, vectors: Tensor
     ) -> tuple[Tensor | None, Tensor]:
-        """What was drawn, with the given picture's own codes and vectors where it is to be kept."""
+        """The drawn codes and vectors, replaced by those of the given sample where it is to be kept."""
         s = step.scale
         share = to_sequence(shrink(given.known, self.tokenizer.spec.scales[s]))
         kept = take(share, step.positions)[..., 0] > 0.999  # (B, n): the area mean of all ones, up to rounding
@@ -299,7 +317,7 @@ class HybridModel(nn.Module):
 def _keep_surest(
     log_prob: Tensor, codes: Tensor, vectors: Tensor, step: Step, noise: Noise, j: int
 ) -> tuple[Step, Tensor, Tensor]:
-    """The `step.keep` positions whose codes are likeliest, with Gumbel noise (MaskGIT, arXiv:2202.04200)."""
+    """Keeps the `step.keep` positions whose codes are likeliest, with Gumbel noise (MaskGIT, arXiv:2202.04200)."""
     surest = log_prob + noise.gumbel("confidence", j, codes.shape[1])
     index = surest.topk(step.keep, dim=1).indices
     kept = Step(step.scale, take(step.positions, index), (step.keep,))

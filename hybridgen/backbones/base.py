@@ -1,4 +1,4 @@
-"""The contract of a backbone: what is on the canvas, to one hidden vector a position due."""
+"""The contract of a backbone: it turns what is on the canvas into one hidden vector per position that is due."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from hybridgen.nn.attention import KeyValues
 from hybridgen.types import Canvas, Condition, Step, StepLayout
 
 
@@ -13,7 +14,7 @@ class Backbone(nn.Module, ABC):
     """Reads the canvas, never what the step itself draws. `forward` and `advance` agree (law 3)."""
 
     width: int  # D
-    per_step: bool = False  # True: one hidden vector a step instead of one a position
+    per_step: bool = False  # True: one hidden vector per step instead of one per position
     revisits: bool = False  # True: a position may be fed again, as choosing by confidence does; `due` counts as unknown
 
     @property
@@ -34,6 +35,13 @@ class Backbone(nn.Module, ABC):
     @abstractmethod
     def advance(self, state: Any, canvas: Canvas, view: Float[Tensor, "B n_s C"], step: Step) -> Tensor:
         """Hidden vectors of the step's positions, (rows, n, D); the state takes note of the step."""
+
+    def cached(self, state: Any) -> list[KeyValues]:
+        """The keys and values that `state` holds, one entry per attention that has any; none where all is read anew.
+
+        `hybridgen cost` measures memory by them; a backbone that keeps a cache overrides this.
+        """
+        return []
 
     @abstractmethod
     def embed(self, vectors: Float[Tensor, "B n C"]) -> Float[Tensor, "B n D"]:

@@ -199,6 +199,10 @@ class CausalBackbone(Backbone):
         x = repeat_rows(x + places, rows) if x.shape[0] == places.shape[0] else x + repeat_rows(places, rows)
         return self._run(x, state, self._turned_at(step if self.rotates == "drawn" else before, n, state))
 
+    def cached(self, state: CausalState) -> list[KeyValues]:
+        """One entry per block, once something was seen."""
+        return [cache for cache in state.caches if cache.k is not None]
+
     def embed(self, vectors: Float[Tensor, "B n C"]) -> Float[Tensor, "B n D"]:
         """The same map that inputs go through."""
         return self._map(vectors)

@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hybridgen.config.compose import Composed
+from hybridgen.config.identity import may_change
 from hybridgen.config.resolve import elsewhere
 from hybridgen.runs.run import find_weights
 from hybridgen.system.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from hybridgen.generate.trained import Trained
-
-FREE = ("sampler", "metrics", "data", "device", "compute", "tracking", "runs")  # what may change without training anew
 
 
 def open_model(
@@ -30,7 +29,7 @@ def open_model(
 
     file = find_weights(name, runs)
     trained = load(file, registries=registries)
-    check_keys(overrides, FREE, "trained model, what may change", trained.config)
+    check_keys(overrides, may_change("trained model"), "trained model, what may change", trained.config)
     # how many processes trained it is no reason to start as many here
     here = {key: value for key, value in trained.config.items() if key != "compute"}
     composed = with_overrides(here, overrides, registries, name=str(file))

@@ -6,7 +6,6 @@ from pathlib import Path
 from hybridgen.cli import VERBS
 
 SUMMARY = VERBS["resume"]
-FREE = ("compute", "tracking")  # what may change without another outcome
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,11 +22,12 @@ def run(args: argparse.Namespace) -> int:
     from hybridgen.cli.open_model import check_keys
     from hybridgen.cli.train import quiet_workers, run_on_all_ranks
     from hybridgen.config.compose import Composed, with_overrides
+    from hybridgen.config.identity import may_change
     from hybridgen.runs.run import Run
 
     found = Run.open(args.run, args.runs)
     config = found.config
-    check_keys(args.overrides, FREE, "resume, what may change", config)
+    check_keys(args.overrides, may_change("resume"), "resume, what may change", config)
     stored = with_overrides(config, args.overrides, args.registry, name=str(found.path / "config.yaml"))
     composed = Composed(found.experiment, stored.config, found.delta, stored.places, stored.registry)
     quiet_workers(composed)

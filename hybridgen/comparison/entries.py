@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hybridgen.comparison.differences import lookup, worded
+from hybridgen.config.identity import apart_from_seed, canonical
 from hybridgen.config.migrate import figure_name
 from hybridgen.evaluation.protocol import Figure
 from hybridgen.runs.run import Run
@@ -13,7 +14,6 @@ from hybridgen.runs.stored import damaged, read_json
 from hybridgen.system.errors import UserError, unknown, warn
 
 SEED = "seed"
-ASIDE = (SEED, "runs", "tracking", "compute")  # nodes that do not make another experiment
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Entry:
     Args:
         name: how it is called.
         runs: at least one.
-        configs: their resolved configs.
+        configs: their resolved configs, in today's words.
         figures: their figures by name; empty for a run that has none yet.
     """
 
@@ -39,7 +39,7 @@ class Entry:
 
 
 def entries_of(runs: Sequence[Run], group_by: str | None = None) -> list[Entry]:
-    """One entry a run; with `group_by` one entry for all runs that belong together, in the order of their first.
+    """One entry per run; with `group_by` one entry for all runs that belong together, in the order of their first.
 
     `group_by="seed"` puts together what differs in nothing but the seed; any other dotted key puts together what has
     the same value there.
@@ -48,7 +48,7 @@ def entries_of(runs: Sequence[Run], group_by: str | None = None) -> list[Entry]:
         UserError: no run has that key, or a file of a run cannot be read.
     """
     found = {run.path.resolve(): run for run in runs}  # a run that is named twice counts once
-    single = [Entry(label(run), (run,), (run.config,), (read_figures(run),)) for run in found.values()]
+    single = [Entry(label(run), (run,), (canonical(run.config),), (read_figures(run),)) for run in found.values()]
     if group_by is None:
         return single
     _check_key(group_by, single)
@@ -87,8 +87,8 @@ def readable_figures(run: Run) -> dict[str, Figure]:
 
 
 def _belongs_to(config: Mapping[str, Any], key: str) -> str:
-    told = {k: v for k, v in config.items() if k not in ASIDE} if key == SEED else lookup(config, key)
-    return json.dumps(told, sort_keys=True, default=str)
+    shared = apart_from_seed(config) if key == SEED else lookup(config, key)
+    return json.dumps(shared, sort_keys=True, default=str)
 
 
 def _joined(members: list[Entry], key: str) -> Entry:

@@ -1,10 +1,10 @@
-"""The tree of an experiment on one page: which node is filled by a card, and which is the settings of a class.
+"""The tree of an experiment on one page: which node a card fills, which holds settings of a class, what each decides.
 
 Options are declared by the classes' signatures, never here; default cards stand in `experiments/base.yaml`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Annotated, Literal
 
@@ -16,8 +16,8 @@ class Experiment:
     """The options at the root of an experiment.
 
     Args:
-        seed: where all randomness of a run begins.
-        device: where to compute; auto takes a GPU if there is one.
+        seed: that all random numbers of a run derive from.
+        device: that computes; auto takes a GPU if there is one.
         precision: of the forward pass; auto takes bf16 where the processor has it.
         runs: folder that the runs are written to.
         init: a run or weights file to start from.
@@ -35,36 +35,55 @@ class Experiment:
     tokens: Literal["auto", "memory", "disk", "none"] = "auto"
 
 
+Decides = Literal["tokenizer", "generator", "sample", "nothing"]
+"""What a change alters: the trained tokenizer (and so the generator), the generator, samples and figures, or nothing of
+these. `config/identity.py` reads it."""
+
+
 @dataclass(frozen=True)
 class Node:
     """A node of the tree: filled by a card of `slot`, or the options of the class `target`, or a mere group.
 
-    A nullable node may be left out by writing null.
+    Args:
+        slot: whose cards fill the node.
+        target: the class whose options the node holds.
+        nullable: the node may be left out by writing null.
+        decides: what its options decide.
+        apart: options that decide something else.
     """
 
     slot: str = ""
     target: str = ""
     nullable: bool = False
+    decides: Decides = "generator"
+    apart: Mapping[str, Decides] = field(default_factory=dict)
+
+
+_ROOT: Mapping[str, Decides] = MappingProxyType(
+    {"seed": "tokenizer", "precision": "tokenizer", "device": "nothing", "runs": "nothing", "tokens": "nothing"}
+)
 
 
 TREE: Mapping[str, Node] = MappingProxyType(
     {
-        "": Node(target="hybridgen.config.schema.Experiment"),
-        "data": Node(slot="data"),
+        "": Node(target="hybridgen.config.schema.Experiment", apart=_ROOT),
+        "data": Node(slot="data", decides="tokenizer"),
         "model": Node(target="hybridgen.model.HybridModel"),
-        "model.tokenizer": Node(slot="tokenizer"),
+        "model.tokenizer": Node(slot="tokenizer", decides="tokenizer"),
         "model.conditioner": Node(slot="conditioner"),
         "model.order": Node(slot="order"),
         "model.backbone": Node(slot="backbone"),
         "model.code_head": Node(slot="code_head", nullable=True),
         "model.residual_head": Node(slot="residual_head", nullable=True),
-        "sampler": Node(slot="sampler"),
+        "sampler": Node(slot="sampler", decides="sample"),
         "train": Node(),
-        "train.tokenizer": Node(target="hybridgen.training.settings.Training", nullable=True),
-        "train.generator": Node(target="hybridgen.training.settings.Training"),
-        "compute": Node(target="hybridgen.training.compute.Compute"),
-        "metrics": Node(target="hybridgen.evaluation.settings.Metrics"),
-        "tracking": Node(target="hybridgen.tracking.process.Tracking"),
+        "train.tokenizer": Node(target="hybridgen.training.settings.Training", nullable=True, decides="tokenizer"),
+        "train.generator": Node(
+            target="hybridgen.training.settings.Training", apart=MappingProxyType({"sample_every": "nothing"})
+        ),
+        "compute": Node(target="hybridgen.training.compute.Compute", decides="nothing"),
+        "metrics": Node(target="hybridgen.evaluation.settings.Metrics", decides="sample"),
+        "tracking": Node(target="hybridgen.tracking.process.Tracking", decides="nothing"),
     }
 )
 

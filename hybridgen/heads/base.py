@@ -1,10 +1,11 @@
-"""The contracts of the heads: hidden vectors to codes, and to the residual that codes leave unsaid."""
+"""The contracts of the heads: from hidden vectors to codes, and to the residual that codes leave unsaid."""
 
 from abc import ABC, abstractmethod
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from hybridgen.diffusion.path import LINEAR
 from hybridgen.diffusion.solvers import Solver
 from hybridgen.nn.draws import Draws
 from hybridgen.types import Condition, Grid
@@ -13,7 +14,7 @@ from hybridgen.types import Condition, Grid
 class CodeHead(nn.Module, ABC):
     """A distribution over codes, each position on its own given its hidden vector."""
 
-    uniforms: int  # uniform numbers that drawing one position takes
+    uniforms: int  # uniform numbers that drawing one code takes
 
     @abstractmethod
     def logits(self, hidden: Float[Tensor, "rows n D"], condition: Condition) -> Float[Tensor, "rows n V"]:
@@ -21,7 +22,7 @@ class CodeHead(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, logits: Float[Tensor, "B n V"], codes: Int[Tensor, "B n"]) -> Float[Tensor, "B n"]:
-        """Cross-entropy a position, in nats."""
+        """Cross-entropy per position, in nats."""
 
     @abstractmethod
     def log_prob(self, logits: Float[Tensor, "B n V"], codes: Int[Tensor, "B n"]) -> Float[Tensor, "B n"]:
@@ -48,11 +49,18 @@ class ResidualHead(nn.Module, ABC):
 
     @abstractmethod
     def fit(self, targets: Float[Tensor, "M C"]) -> None:
-        """Measures the targets' mean and deviation a channel, once, before training."""
+        """Measures the targets' mean and standard deviation per channel, once, before training."""
 
     @abstractmethod
     def noise_shape(self, n: int, solver: Solver, steps: int) -> tuple[int, int, int]:
         """(1 + m, n, C): the start, and what a stochastic solver adds on its way; (0, n, C) where nothing is drawn."""
+
+    def evaluations(self, solver: Solver, steps: int) -> int | None:
+        """How often one draw evaluates the network; None where the solver decides that as it goes.
+
+        This is the number on the straight line; a head with a path of its own, or without steps, overrides it.
+        """
+        return solver.evaluations(LINEAR, steps)
 
     @abstractmethod
     def loss(
@@ -65,7 +73,7 @@ class ResidualHead(nn.Module, ABC):
         self, target: Float[Tensor, "B n C"], hidden: Float[Tensor, "B n D"], grid: Grid,
         t: Float[Tensor, "B n"], noise: Float[Tensor, "B n C"],
     ) -> Float[Tensor, "B n"]:  # fmt: skip
-        """The loss a position at noise level t in [0, 1] (0 = data), mean over C. `hidden` may be (B, 1, D)."""
+        """The loss per position at noise level t in [0, 1] (0 = data), mean over C. `hidden` may be (B, 1, D)."""
 
     @abstractmethod
     def draw(

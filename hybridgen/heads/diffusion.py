@@ -91,6 +91,10 @@ class DiffusionHead(ResidualHead):
         """(1 + m, n, C)."""
         return denoise.noise_shape(self.channels, n, solver, steps)
 
+    def evaluations(self, solver: Solver, steps: int) -> int | None:
+        """Those of the solver on this head's path."""
+        return solver.evaluations(self.objective.path, steps)
+
     def fit(self, targets: Float[Tensor, "M C"]) -> None:
         """Measures mean and deviation a channel, if the head is to."""
         denoise.fit(self, targets, self.normalise)

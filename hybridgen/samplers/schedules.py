@@ -1,4 +1,4 @@
-"""Settings that change from step to step, settled for one of them."""
+"""Settings that change from step to step, worked out for each of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,9 +29,19 @@ class StepSettings:
     mix_gain: float
     mix_tells: Literal["mixture", "code"]
 
+    @property
+    def is_guided(self) -> bool:
+        """Whether the step needs null rows."""
+        return self.guidance != 1 or self.head_guidance != 1
+
+
+def settings_of(sampler: Sampler, known: Sequence[float]) -> list[StepSettings]:
+    """The settings of every step; `known` holds the fraction of its scale's positions that is known after each."""
+    return [settings_at(sampler, j, len(known), share) for j, share in enumerate(known)]
+
 
 def settings_at(sampler: Sampler, j: int, steps: int, known: float = 1.0) -> StepSettings:
-    """The settings of step j of `steps`, after which a share `known` of its scale's positions is known."""
+    """The settings of step j of `steps`, after which a fraction `known` of its scale's positions is known."""
     head = sampler.guidance if sampler.head_guidance is None else sampler.head_guidance
     return StepSettings(
         guidance=guidance_at(sampler.guidance, j, steps, sampler.ramp, known),
@@ -49,7 +59,7 @@ def settings_at(sampler: Sampler, j: int, steps: int, known: float = 1.0) -> Ste
 
 
 def at(value: Number | Sequence[Number], j: int) -> Number:
-    """The setting of step j: a number holds for all, a list gives one a step and its last one goes on."""
+    """The setting of step j: a number holds for all steps, a list gives one per step and its last one holds on."""
     if isinstance(value, Sequence):
         return value[min(j, len(value) - 1)]
     return value

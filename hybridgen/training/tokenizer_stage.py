@@ -1,17 +1,15 @@
 """Stage 1: the tokenizer that an experiment asks for, trained once however many experiments ask for it."""
 
-import hashlib
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from hybridgen.assemble import assemble_model, assemble_settings
 from hybridgen.config.compose import Composed
+from hybridgen.config.identity import tokenizer_folder, tokenizer_key
 from hybridgen.data.base import Data, MemorySplit, Split
 from hybridgen.nn.draws import keyed
 from hybridgen.runs.run import TOKENIZERS, Run
@@ -24,28 +22,8 @@ from hybridgen.training.machine import Machine
 from hybridgen.training.stage import Stage, fit
 from hybridgen.training.tokenizer_module import TokenizerModule
 
-FORMAT = 1  # raise it when the same config begins to train another tokenizer
 MEASURED_ON = 2000  # samples
 LOOKED_AT = 500  # held-out samples
-
-
-def tokenizer_key(composed: Composed, data: Data, machine: Machine) -> dict[str, Any]:
-    """Everything that decides which tokenizer comes out; where the data lies does not."""
-    config = composed.config
-    about = {name: value for name, value in config["data"].items() if name != "root"}
-    return {
-        "format": FORMAT,
-        "data": about | {"fingerprint": data.fingerprint()},
-        "tokenizer": config["model"]["tokenizer"],
-        "training": config["train"]["tokenizer"],
-        "seed": config["seed"],
-        "precision": machine.precision,
-    }
-
-
-def folder_name(key: Mapping[str, Any]) -> str:
-    """The name of what such a key makes."""
-    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def obtain_tokenizer(
@@ -57,10 +35,10 @@ def obtain_tokenizer(
     checkpoint. The processes of one run train it together; the first of them holds the lock for all. A run that is
     resumed names the folder that it has `begun` with.
     """
-    key = tokenizer_key(composed, data, machine)
+    key = tokenizer_key(composed.config, data.fingerprint(), machine.precision)
     torch.manual_seed(keyed(composed.config["seed"], "tokenizer weights").initial_seed())
     tokenizer = assemble_model(composed, data.spec).tokenizer
-    folder = begun or root / TOKENIZERS / folder_name(key)
+    folder = begun or tokenizer_folder(key, root / TOKENIZERS)
     with lock(folder / ".lock", waiting=say) if distributed.is_first() else nullcontext():
         missing = distributed.broadcast(lambda: not Run.at(folder, key, {}).model.exists())
         run = Run(folder, writes=distributed.is_first())

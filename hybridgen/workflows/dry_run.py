@@ -1,17 +1,16 @@
 """An experiment tried out on noise before anything is trained: shapes, sizes, time, memory, and what looks wrong."""
 
 import time
-from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from hybridgen.assemble import assemble_data, assemble_model, assemble_sampler, assemble_settings
 from hybridgen.config.compose import Composed
+from hybridgen.config.identity import tokenizer_parts
 from hybridgen.config.paths import shown
 from hybridgen.evaluation.cost import parameters
 from hybridgen.model import HybridModel, StepRecord
@@ -171,21 +170,11 @@ def _begun(model: HybridModel, composed: Composed) -> list[str]:
     if fresh:
         named = ", ".join(fresh[:4]) + (f" and {len(fresh) - 4} more" if len(fresh) > 4 else "")
         said.append(f"init: {len(fresh)} weights are not in {init} in this shape and start anew: {named}")
-    asked, given = _makes_tokenizer(composed.config), _makes_tokenizer(read_about(Path(init))["config"])
+    asked, given = tokenizer_parts(composed.config), tokenizer_parts(read_about(Path(init))["config"])
     other = [name for name in asked if asked[name] != given[name]]
     if other:
         said.append(f"init: its weights know the tokenizer of another {', another '.join(other)}")
     return said
-
-
-def _makes_tokenizer(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides which tokenizer is trained; where the data lies does not."""
-    return {
-        "data": {name: value for name, value in config["data"].items() if name != "root"},
-        "model.tokenizer": config["model"]["tokenizer"],
-        "train.tokenizer": config["train"]["tokenizer"],
-        "seed": config["seed"],
-    }
 
 
 def _own_line(error: BaseException, composed: Composed) -> str | None:

@@ -12,6 +12,7 @@ import torch
 
 from hybridgen.assemble import assemble_data, assemble_sampler, assemble_settings
 from hybridgen.config.compose import Composed
+from hybridgen.config.identity import folder_name, tokenizer_key
 from hybridgen.data.base import Data
 from hybridgen.evaluation.evaluate import check_metrics
 from hybridgen.evaluation.protocol import Figure, figure, sentence
@@ -29,7 +30,7 @@ from hybridgen.tracking.process import Mirror, start_mirror
 from hybridgen.training.generator_stage import train_generator
 from hybridgen.training.linked_tokenizer import linked_tokenizer
 from hybridgen.training.machine import choose
-from hybridgen.training.tokenizer_stage import folder_name, obtain_tokenizer, tokenizer_key
+from hybridgen.training.tokenizer_stage import obtain_tokenizer
 
 Say = Callable[[str], None]
 
@@ -53,7 +54,7 @@ def run_experiment(composed: Composed, run: Run, say: Say) -> Outcome:
     began, root = time.monotonic(), run.root
     compute = assemble_settings(composed, "compute")
     machine, data = choose(composed.config["device"], composed.config["precision"], compute), assemble_data(composed)
-    key = tokenizer_key(composed, data, machine)
+    key = tokenizer_key(composed.config, data.fingerprint(), machine.precision)
     begun = linked_tokenizer(run, key, folder_name(key))
     _check_shown(data)
     with run.hold(), _ended(run):

@@ -170,7 +170,7 @@ def test_confidence_is_refused_where_it_cannot_be(overrides, message):
 
 
 def test_codes_need_a_hidden_vector_a_position():
-    with pytest.raises(UserError, match=r"one hidden vector a step.*code_head=null"):
+    with pytest.raises(UserError, match=r"one hidden vector per step.*code_head=null"):
         model("backbone=none", "join=hidden")
 
 

@@ -1,4 +1,4 @@
-"""What drawing a picture costs, counted on shapes alone: against the counter of torch, and against numbers by hand."""
+"""What drawing a sample costs, counted on shapes alone: against the counter of torch, and against numbers by hand."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ TINY = Path(__file__).parents[1] / "tiny.yaml"
 REGRESSION = "{card: regression, mlp_width: 8, depth: 1}"
 
 
-def test_turns_and_evaluations():
+def test_steps_and_evaluations():
     """Three scales, a residual of two steps at the last; a second row doubles everything but the tokenizer."""
     found = sampling_cost(compose(str(TINY)))
     assert found.steps == 3
@@ -51,7 +51,7 @@ def test_the_verb(capsys):
     assert main(["cost", str(TINY)]) == 0
     assert "held at once" in capsys.readouterr().out
     assert main(["cost", str(TINY), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["turns"] == 3
+    assert json.loads(capsys.readouterr().out)["steps"] == 3
 
 
 def test_what_is_kept_instead_of_computed_again():

@@ -1,12 +1,16 @@
 """A study's tasks: each is done once and counted once, whatever happens to trials and to their workers."""
 
+import ast
 import math
 import os
+from pathlib import Path
 
+import optuna
 import pytest
 from dummy_study import dummy, loss, states
 from optuna.exceptions import StorageInternalError
 
+import hybridgen.sweeps
 from hybridgen.sweeps.queue.lease import OWNER, owner
 from hybridgen.sweeps.queue.study import REASON, TASK
 from hybridgen.sweeps.queue.view import in_words, standing
@@ -180,3 +184,35 @@ def test_a_claim_whose_answer_is_lost(tmp_path, monkeypatch, taken_by_another):
     monkeypatch.setattr(study.leases.storage, "set_trial_state_values", breaks_once)
     assert work(study, run) == (1 if taken_by_another else 2)
     assert states(study) == ({"RUNNING": 1, "COMPLETE": 1} if taken_by_another else {"COMPLETE": 2})
+
+
+def test_a_trial_lost_before_it_drew_keeps_what_an_earlier_one_drew(tmp_path):
+    """The second trial of a task may be stopped before it has its parameters; the third has those of the first."""
+    study = dummy(tmp_path)
+    study.open_tickets(1)
+    first = study.claim()
+    params = {"x": first.suggest_float("x", 0.0, 1.0), "n": first.suggest_int("n", 1, 8)}
+    study.stop(first)
+    study.open_tickets(1)
+    study.stop(study.claim())
+    study.open_tickets(1)
+    assert work(study, run) == 1
+    assert [t.params for t in study.counted()] == [params]
+
+
+def test_optuna_is_used_as_documented(tmp_path):
+    """No private name of anything in `sweeps`; and a trial made of a study and an id is the stored one."""
+    files = Path(hybridgen.sweeps.__file__).parent.rglob("*.py")
+    private = [
+        f"{file.name}:{node.lineno} {ast.unparse(node)}"
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__")
+        if not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls", "os"))
+    ]
+    assert private == []
+    study = dummy(tmp_path)
+    study.open_tickets(2)
+    for number in range(2):
+        identity = study.storage.get_trial_id_from_study_id_trial_number(study.id, number)
+        assert optuna.Trial(study.study, identity).number == number

@@ -1,4 +1,4 @@
-"""Who works on a trial, and whether they still live."""
+"""Which process works on a trial, and whether that process is still alive."""
 
 import os
 import socket
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hybridgen.sweeps.queue.storage import GRACE, beat, is_database, patiently
+from hybridgen.sweeps.queue.storage import GRACE, beat, is_database, patiently, trial_id
 from hybridgen.system.files import make_folder, process_start
 
 if TYPE_CHECKING:
@@ -16,41 +16,43 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 OWNER = "owner"
-SETTLING = 1.0  # seconds after which whoever put a trial to work has signed it
+SETTLING = 1.0  # seconds after which the worker that set a trial running has signed it
 
 
 def owner() -> dict[str, Any]:
-    """This process, named for good."""
+    """This process: its number may be given to another one later, so its start is part of it."""
     return {"host": socket.gethostname(), "pid": os.getpid(), "start": process_start(os.getpid())}
 
 
 class Leases:
     """Signs of life of the workers of one study.
 
-    A worker on this machine is asked for by its process. One on another machine gives signs: to the database, which has
-    a heartbeat of its own, or to a file beside the journal.
+    A worker on this machine is alive while its process is. One on another machine gives signs: to the database, which
+    has a heartbeat of its own, or to a file beside the journal.
 
     Args:
         storage: of the study.
-        folder: of the study; shared between machines where a journal is.
+        study: its number in the storage.
+        folder: of the study; machines that share a journal share it.
     """
 
-    def __init__(self, storage: "BaseStorage", folder: Path) -> None:
-        self.storage, self.folder = storage, folder / "leases"
+    def __init__(self, storage: "BaseStorage", study: int, folder: Path) -> None:
+        self.storage, self.study, self.folder = storage, study, folder / "leases"
 
     def sign(self, trial: "Trial | FrozenTrial") -> Callable[[], None]:
-        """What gives a sign of life for a trial that this process works on."""
-        if is_database(self.storage):
-            return lambda: self.storage.record_heartbeat(trial._trial_id)  # type: ignore[attr-defined]
+        """The function that gives a sign of life for a trial that this process works on."""
+        storage = self.storage
+        if is_database(storage):
+            return lambda: storage.record_heartbeat(self._id(trial))
         make_folder(self.folder)
         return (self.folder / str(trial.number)).touch
 
     def take(self, waiting: "FrozenTrial") -> bool:
-        """Puts a waiting trial to work and signs it; False where another worker was faster."""
-        self.sign(waiting)()  # first: who dies right after this is found by it
+        """Sets a waiting trial running and signs it; False where another worker was faster."""
+        self.sign(waiting)()  # first: a worker that dies right after this is found by it
         if not self._begin(waiting):
             return False
-        patiently(lambda: self.storage.set_trial_user_attr(waiting._trial_id, OWNER, owner()))
+        patiently(lambda: self.storage.set_trial_user_attr(self._id(waiting), OWNER, owner()))
         return True
 
     def has_died(self, trial: "FrozenTrial") -> bool:
@@ -62,10 +64,13 @@ class Leases:
         if is_database(self.storage) or not lease.exists():
             return False
         now = self.folder / f".now.{os.getpid()}"
-        now.touch()  # by the clock of the file system, which both machines see
+        now.touch()  # the clock of the file system, which both machines see
         late = now.stat().st_mtime - lease.stat().st_mtime > GRACE * beat()
         now.unlink(missing_ok=True)
         return late
+
+    def _id(self, trial: "Trial | FrozenTrial") -> int:
+        return trial_id(self.storage, self.study, trial)
 
     def _begin(self, waiting: "FrozenTrial") -> bool:
         """Whether this process, and no other, changed its state."""
@@ -77,7 +82,7 @@ class Leases:
         def change() -> bool:
             nonlocal attempts
             attempts += 1
-            return self.storage.set_trial_state_values(waiting._trial_id, TrialState.RUNNING)
+            return self.storage.set_trial_state_values(self._id(waiting), TrialState.RUNNING)
 
         try:
             won = patiently(change)
@@ -86,5 +91,5 @@ class Leases:
         if won or attempts == 1:
             return won
         time.sleep(SETTLING)  # the database did it and could not say so, or another worker did, who has signed by then
-        found = patiently(lambda: self.storage.get_trial(waiting._trial_id))
+        found = patiently(lambda: self.storage.get_trial(self._id(waiting)))
         return found.state == TrialState.RUNNING and OWNER not in found.user_attrs

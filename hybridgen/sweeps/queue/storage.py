@@ -1,6 +1,7 @@
 """Where a study is kept: a journal file by default, a database by its URL; both outlive a lost connection.
 
-Optuna's journal has no heartbeat: there the owner's lease (study.py) says who still works. A database has Optuna's own.
+Optuna's journal has no heartbeat: there the owner's lease (lease.py) says who still works. A database has Optuna's own.
+Of Optuna only what it documents is used: a trial is known by its number, and its id is asked of the storage.
 """
 
 import logging
@@ -11,13 +12,15 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeGuard, TypeVar
 
 from hybridgen.system.errors import UserError, warn
 from hybridgen.system.files import writing
 
 if TYPE_CHECKING:
-    from optuna.storages import BaseStorage
+    from optuna import Trial
+    from optuna.storages import BaseStorage, RDBStorage
+    from optuna.trial import FrozenTrial
 
 BEAT = 30.0  # seconds between two signs of life
 GRACE = 4  # beats without a sign after which a worker counts as dead
@@ -127,14 +130,14 @@ def _reason(error: BaseException) -> str:
 
 @contextmanager
 def alive(sign: Callable[[], None]) -> Iterator[None]:
-    """Gives a sign of life now and then, by a thread, while the block runs."""
+    """Gives a sign of life every `beat()` seconds, in a thread, while the block runs."""
     ended = threading.Event()
 
     def give() -> None:
         while True:
             try:
                 sign()
-            except Exception:  # the database is away, or the trial was taken from us; the worker will notice itself
+            except Exception:  # the database is away, or the trial was taken from us; the worker notices itself
                 logging.getLogger(__name__).debug("no sign of life could be given", exc_info=True)
             if ended.wait(beat()):
                 return
@@ -149,15 +152,20 @@ def alive(sign: Callable[[], None]) -> Iterator[None]:
 
 
 def quiet() -> None:
-    """Optuna says nothing below a warning, and does not warn of what is experimental in it."""
+    """Optuna logs errors alone, and does not warn that a feature is experimental."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 
-def is_database(storage: "BaseStorage") -> bool:
-    """Whether it has a heartbeat of its own."""
+def trial_id(storage: "BaseStorage", study: int, trial: "Trial | FrozenTrial") -> int:
+    """The id by which the storage knows a trial of a study."""
+    return storage.get_trial_id_from_study_id_trial_number(study, trial.number)
+
+
+def is_database(storage: "BaseStorage") -> "TypeGuard[RDBStorage]":
+    """Whether it is one, with a heartbeat of its own."""
     from optuna.storages import RDBStorage
 
     return isinstance(storage, RDBStorage)

@@ -16,7 +16,7 @@ from hybridgen.sweeps.queue.lease import Leases
 from hybridgen.sweeps.queue.optuna_samplers import make_pruner, make_sampler
 from hybridgen.sweeps.queue.settings import SweepOptions
 from hybridgen.sweeps.queue.space import Params, Space
-from hybridgen.sweeps.queue.storage import is_database, open_storage, patiently
+from hybridgen.sweeps.queue.storage import is_database, open_storage, patiently, trial_id
 from hybridgen.system.files import lock
 
 if TYPE_CHECKING:
@@ -71,23 +71,22 @@ class Study:
                 pruner=make_pruner(plan.options, plan.steps), sampler=make_sampler(plan.options, 0),
             )
         )  # fmt: skip
-        self.id = self.study._study_id
-        self.storage = self.study._storage  # what was opened, or a cache before it
-        self.database, self.leases = is_database(opened), Leases(opened, folder)
-        self.opened: Any = opened
+        self.storage = opened
+        self.id = patiently(lambda: opened.get_study_id_from_name(plan.name))
+        self.leases = Leases(opened, self.id, folder)
 
     def close(self) -> None:
         """Lets go of a database's connections."""
-        if self.database:
-            self.opened.remove_session()
-            self.opened.engine.dispose()
+        if is_database(self.storage):
+            self.storage.remove_session()
+            self.storage.engine.dispose()
 
     def trials(self) -> "list[FrozenTrial]":
         """All of them as they stand, lost ones included."""
-        return patiently(lambda: self.storage.get_all_trials(self.id, deepcopy=False))
+        return patiently(lambda: self.study.get_trials(deepcopy=False))
 
     def counted(self) -> "list[FrozenTrial]":
-        """One a task: the one that stands for it."""
+        """One per task: the latest that counts."""
         last: dict[int, FrozenTrial] = {}
         for trial in self.trials():
             if DUPLICATE not in trial.user_attrs and TASK in trial.user_attrs:
@@ -118,13 +117,13 @@ class Study:
             lost = [trial for trial in running if self.leases.has_died(trial)]
             for trial in lost:
                 self._close(trial, states.FAIL)
-            if self.database:
+            if is_database(self.storage):
                 patiently(lambda: fail_stale_trials(self.study))
             patiently(lambda: self._open_tickets(0))
         return lost
 
     def complete(self, trial: "Trial", values: Mapping[str, float]) -> None:
-        """The objectives of a finished trial; a value that is no number fails it."""
+        """Closes a trial with its objectives; a value that is not finite fails it."""
         values = {name: float(values[name]) for name in self.plan.directions if name in values}
         missing = [name for name in self.plan.directions if not math.isfinite(values.get(name, math.nan))]
         if missing:
@@ -133,27 +132,27 @@ class Study:
         self._close(trial, _states().COMPLETE, [*values.values()])
 
     def prune(self, trial: "Trial") -> None:
-        """Its pruner had enough of it."""
+        """Closes a trial that its pruner stopped."""
         self._close(trial, _states().PRUNED)
 
     def fail(self, trial: "Trial", reason: str) -> None:
-        """It failed by itself, and would again."""
+        """Closes a trial that failed by itself and would fail again."""
         self.note(trial, REASON, reason)
         self._close(trial, _states().FAIL)
 
     def stop(self, trial: "Trial") -> None:
-        """The user stopped it; its task is open again for the next command."""
+        """Closes a trial that the user stopped; the next command opens its task again."""
         self.note(trial, STOPPED, True)
         self._close(trial, _states().FAIL)
 
     def note(self, trial: "Trial", key: str, value: Any) -> None:
-        """An attribute of a trial in work."""
-        patiently(lambda: self.storage.set_trial_user_attr(trial._trial_id, key, value))
+        """Sets an attribute of a running trial."""
+        patiently(lambda: self.storage.set_trial_user_attr(self._id(trial), key, value))
 
     def _open_tickets(self, total: int) -> int:
         states = _states()
         attempts: dict[int, list[FrozenTrial]] = {}
-        for trial in self.storage.get_all_trials(self.id, deepcopy=False):
+        for trial in self.study.get_trials(deepcopy=False):
             if DUPLICATE not in trial.user_attrs and TASK in trial.user_attrs:
                 attempts.setdefault(trial.user_attrs[TASK], []).append(trial)
         for task in range(max([total, *(t + 1 for t in attempts)])):
@@ -161,10 +160,16 @@ class Study:
             lost = [t for t in tried if t.state == states.FAIL and not t.user_attrs.keys() & {REASON, STOPPED}]
             stopped = [t for t in tried if t.user_attrs.get(STOPPED)]
             if not tried:
-                self._enqueue(task, None if self.plan.tasks is None else self.plan.tasks[task])
+                self._enqueue(task, self._known(task, tried))
             elif len(lost) + len(stopped) == len(tried) and len(lost) < TRIES:
-                self._enqueue(task, tried[-1].system_attrs.get("fixed_params") or tried[-1].params, tried[-1].number)
-        return len(self.storage.get_all_trials(self.id, deepcopy=False, states=(states.WAITING,)))
+                self._enqueue(task, self._known(task, tried), tried[-1].number)
+        return len(self.study.get_trials(deepcopy=False, states=(states.WAITING,)))
+
+    def _known(self, task: int, tried: "Sequence[FrozenTrial]") -> Params | None:
+        """The parameters of a task: planned, or those that an earlier trial of it drew; None where none has."""
+        if self.plan.tasks is not None:
+            return self.plan.tasks[task]
+        return next((t.params for t in reversed(tried) if t.params.keys() == self.plan.space.dimensions.keys()), None)
 
     def _enqueue(self, task: int, params: Params | None, again: int | None = None) -> None:
         attributes = {TASK: task} | ({} if again is None else {"again": again})
@@ -174,24 +179,28 @@ class Study:
     def _claim(self) -> "Trial | None":
         from optuna import Trial
 
-        states, everything = _states(), self.storage.get_all_trials(self.id, deepcopy=False)
+        states, everything = _states(), self.study.get_trials(deepcopy=False)
         for waiting in (t for t in everything if t.state == states.WAITING):
             if _is_duplicate(waiting, everything):  # two hosts opened one task at the same moment
-                self.storage.set_trial_user_attr(waiting._trial_id, DUPLICATE, True)
+                self.storage.set_trial_user_attr(self._id(waiting), DUPLICATE, True)
                 self._close(waiting, states.FAIL)
                 continue
             if not self.leases.take(waiting):
                 continue
             self.study.sampler = make_sampler(self.plan.options, waiting.number)
-            return Trial(self.study, waiting._trial_id)
+            # not `ask`: it takes a trial before its number is known, and the number seeds the sampler
+            return Trial(self.study, self._id(waiting))
         return None
 
+    def _id(self, trial: "Trial | FrozenTrial") -> int:
+        return trial_id(self.storage, self.id, trial)
+
     def _close(self, trial: "Trial | FrozenTrial", state: "TrialState", values: Sequence[float] | None = None) -> None:
-        """End a trial; one that was ended already, by this call before the connection broke or by others, stays so."""
+        """Closes a trial. One that others closed, or this call before the connection broke, stays as it is."""
         from optuna.exceptions import UpdateFinishedTrialError
 
         try:
-            patiently(lambda: self.storage.set_trial_state_values(trial._trial_id, state, values))
+            patiently(lambda: self.storage.set_trial_state_values(self._id(trial), state, values))
         except UpdateFinishedTrialError:
             return
 

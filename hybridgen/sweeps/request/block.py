@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hybridgen.config.compose import Composed, compose
+from hybridgen.config.identity import decides
 from hybridgen.config.values import accept, as_tuple, given
 from hybridgen.sweeps.queue.settings import AblateOptions, SweepOptions
 from hybridgen.sweeps.queue.space import Choices, Dimension, Range, Space, override
@@ -217,7 +218,7 @@ class _Check:
         elif options.trials is None and options.seconds is None:
             self.say("trials", f"the sampler '{options.sampler}' knows no end; give trials or seconds")
         for key in space:
-            if key.split(".")[0] in ("runs", "tracking", "metrics", "device", "init"):
+            if decides(key) == "nothing" or key.split(".")[0] in ("metrics", "init"):
                 self.say(f"over.{key}", "figures of such trials would not compare; a sweep varies what is compared")
 
     def composes(self, key: str, experiment: Experiment, overrides: Sequence[str]) -> None:

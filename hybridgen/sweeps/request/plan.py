@@ -1,39 +1,26 @@
-"""What a sweep would train, how often each is reused and how long it takes, before anything runs."""
+"""What a sweep would train, how often each model is reused and how long it takes, before anything runs."""
 
-import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from hybridgen.assemble import assemble_data
 from hybridgen.config.compose import Composed
+from hybridgen.config.identity import folder_name, retrains, study_key, tokenizer_folder, tokenizer_key
 from hybridgen.data.base import Data
-from hybridgen.runs.run import TOKENIZERS
+from hybridgen.runs.run import STUDIES, TOKENIZERS, Run, runs_in
 from hybridgen.sweeps.queue.space import Choices, Dimension, Params, Range, Space
 from hybridgen.sweeps.queue.study import Plan
 from hybridgen.sweeps.request.block import Ablation, Experiment, Sweep
-from hybridgen.sweeps.trial.generators import find_generator, generator_key
+from hybridgen.sweeps.trial.generators import find_generator, generator_name
 from hybridgen.training.machine import choose
-from hybridgen.training.tokenizer_stage import folder_name, tokenizer_key
 from hybridgen.workflows.dry_run import minutes
 from hybridgen.workflows.preflight import with_init
 
-Retrains = Literal["tokenizer", "generator", "nothing"]
-STAGE_1 = ("data", "model.tokenizer", "train.tokenizer", "seed", "precision")
-FREE = ("sampler", "metrics")
 MOST_SEEDS = 1000
 MOST = 200  # configs that are looked at one by one
-
-
-def retrains(key: str) -> Retrains:
-    """What a change of this key trains anew."""
-
-    def below(names: Iterable[str]) -> bool:
-        return any(key == name or key.startswith(f"{name}.") for name in names)
-
-    return "tokenizer" if below(STAGE_1) else "nothing" if below(FREE) else "generator"
 
 
 def plan_sweep(composed: Composed, sweep: Sweep) -> Plan:
@@ -64,11 +51,16 @@ def plan_ablation(composed: Composed, ablation: Ablation, seeds: int) -> Plan:
     return Plan(name, space, {"seconds_per_sample": "minimize"}, SweepOptions(sampler="grid"), (), tasks, ranked=False)
 
 
-def _name(composed: Composed, space: Space, more: Sequence[Any]) -> str:
-    away = ("runs", "device", "tracking")
-    config = {key: value for key, value in composed.config.items() if key not in away}
-    text = json.dumps([space.to_json(), config, more], sort_keys=True)
-    return f"{composed.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+def _name(composed: Composed, space: Space, search: Sequence[Any]) -> str:
+    """The experiment and a hash; or the name of an earlier version's study whose config means the same today."""
+
+    def of(config: Mapping[str, Any]) -> str:
+        return folder_name(study_key(config, space.to_json(), search), digits=8)
+
+    name, studies = f"{composed.name}-{of(composed.config)}", Path(composed.config["runs"]) / composed.name / STUDIES
+    known = [] if (studies / name).exists() else [Run(path) for path in runs_in(studies)]
+    same = (run for run in known if of(run.config) == name.removeprefix(f"{composed.name}-"))
+    return next((run.info["tags"]["study"] for run in same), name)
 
 
 @dataclass
@@ -104,7 +96,7 @@ class Outlook:
     exact: bool
     tokenizers: dict[str, Needed] = field(default_factory=dict)
     generators: dict[str, Needed] = field(default_factory=dict)
-    keys: dict[Retrains, list[str]] = field(default_factory=dict)
+    keys: dict[str, list[str]] = field(default_factory=dict)
     samples: dict[str, tuple[int, Composed]] = field(default_factory=dict)
     unlisted: int = 0  # trials that were not looked at one by one
 
@@ -148,10 +140,10 @@ class Foresight:
         node = json.dumps(composed.config["data"], sort_keys=True)
         if node not in self.data:
             self.data[node] = assemble_data(composed)
-        tokenizer = folder_name(tokenizer_key(composed, self.data[node], machine))
-        generator = folder_name(generator_key(composed.config, tokenizer))
+        key = tokenizer_key(composed.config, self.data[node].fingerprint(), machine.precision)
+        folder = tokenizer_folder(key, self.root / TOKENIZERS)
+        tokenizer, generator = folder.name, generator_name(composed.config, folder.name)
         if tokenizer not in outlook.tokenizers:
-            folder = self.root / TOKENIZERS / tokenizer
             known = (folder / "model.safetensors").exists()
             outlook.tokenizers[tokenizer] = Needed(tokenizer, composed, folder if known else None)
         if generator not in outlook.generators:

@@ -1,7 +1,7 @@
-"""Generators by content: one that a config asks for is trained once, however many trials, studies or runs ask for it.
+"""Generators by content: each is trained once, however many trials, studies or runs ask for it.
 
 runs/generators/<hash>/ lies beside runs/tokenizers/<hash>/ and works alike. A finished run of `hybridgen train` with
-the same config counts too. What only draws or judges, and where things lie, is no part of the hash.
+the same config counts too. `config/identity.py` says what is part of the hash.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +11,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from hybridgen.config.compose import Composed
+from hybridgen.config.identity import folder_name, generator_key
 from hybridgen.data.base import Data
 from hybridgen.model import HybridModel
 from hybridgen.runs.run import GENERATORS, Run, experiments_in, readable, runs_in
@@ -20,31 +21,22 @@ from hybridgen.system.files import lock
 from hybridgen.tokenizers.base import Tokenizer
 from hybridgen.training.generator_stage import train_generator
 from hybridgen.training.machine import Machine
-from hybridgen.training.tokenizer_stage import folder_name
-
-FORMAT = 1  # raise it when the same config begins to train another generator
-FREE = ("runs", "device", "precision", "tracking", "sampler", "metrics")  # the precision is in the tokenizer's hash
 
 
-def generator_key(config: Mapping[str, Any], tokenizer: str) -> dict[str, Any]:
-    """Everything that decides which generator comes out.
+def generator_name(config: Mapping[str, Any], tokenizer: str) -> str:
+    """The name of a generator's folder: the hash of all that decides which generator is trained.
 
     Args:
         config: resolved.
         tokenizer: name of its tokenizer's folder.
     """
-    kept = {name: value for name, value in config.items() if name not in FREE}
-    kept["data"] = {name: value for name, value in config["data"].items() if name != "root"}
-    looks = {name: value for name, value in config["train"]["generator"].items() if name != "sample_every"}
-    kept["train"] = {**config["train"], "generator": looks}
-    if config.get("init") is not None:
-        kept["init"] = model_hash(Path(config["init"]))
-    return {"format": FORMAT, "tokenizer": tokenizer, "config": kept}
+    init = None if config.get("init") is None else model_hash(Path(config["init"]))
+    return folder_name(generator_key(config, tokenizer, init))
 
 
 def find_generator(name: str, root: Path) -> Run | None:
-    """The finished generator of that hash, among those of sweeps and then among finished runs."""
-    folder = root / GENERATORS / name
+    """The finished generator of that name, among those of sweeps and then among finished runs."""
+    folder = _folder(name, root)
     if (folder / "model.safetensors").exists():
         return Run(folder)
     return next((run for run in _finished(root) if _name_of(run) == name), None)
@@ -56,12 +48,11 @@ def obtain_generator(
 ) -> tuple[HybridModel, Run]:  # fmt: skip
     """The trained generator with averaged weights, and the folder it lies in.
 
-    Whoever comes first trains it under a lock; others wait, and if the first one dies or is stopped, the next goes on
+    The first to ask trains it under a lock; others wait, and if the first one dies or is stopped, the next goes on
     from its checkpoint.
     """
-    key = generator_key(composed.config, tokenizer_run.name)
-    folder = root / GENERATORS / folder_name(key)
-    found = find_generator(folder.name, root)
+    name = generator_name(composed.config, tokenizer_run.name)
+    found, folder = find_generator(name, root), _folder(name, root)
     if found is not None:
         return train_generator(composed, tokenizer, data, machine, found, None), found
     with lock(folder / ".lock", waiting=say):
@@ -80,6 +71,14 @@ def obtain_generator(
     return model, run
 
 
+def _folder(name: str, root: Path) -> Path:
+    """The folder of that name, or one of an earlier version whose config means the same today."""
+    folder = root / GENERATORS / name
+    if folder.exists():
+        return folder
+    return next((path for path in runs_in(root / GENERATORS) if _name_of(Run(path)) == name), folder)
+
+
 def _finished(root: Path) -> list[Run]:
     folders = [path for name in experiments_in(root) for path in runs_in(root / name)]
     return [run for run in readable(folders) if run.model.exists() and run.info["status"] == "finished"]
@@ -89,6 +88,6 @@ def _name_of(run: Run) -> str:
     """The name that a run's generator would have; empty where it cannot be told."""
     tokenizer = run.info["links"].get("tokenizer", "")
     try:
-        return folder_name(generator_key(run.config, Path(tokenizer).name)) if tokenizer else ""
-    except (KeyError, TypeError, AttributeError, UserError):  # written by another version, or damaged
+        return generator_name(run.config, Path(tokenizer).name) if tokenizer else ""
+    except (AttributeError, KeyError, OSError, TypeError, UserError):  # written by another version, or `init` is gone
         return ""

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from hybridgen.config.compose import Composed
+from hybridgen.config.identity import canonical, nodes_that_decide
 from hybridgen.runs.run import TRIALS, Run
 from hybridgen.sweeps.queue.space import Params, Space
 from hybridgen.sweeps.queue.work import Report, reason_of
@@ -20,7 +21,6 @@ from hybridgen.system.errors import UserError
 from hybridgen.workflows.preflight import with_init
 
 ROOT_OF_TRIAL, ROOT_OF_STUDY = "../../../../..", "../../.."  # runs/<experiment>/sweeps/<study>/trials/<number>
-FREE = ("sampler", "metrics")  # nodes that a trained generator may be judged with
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,8 @@ class Runner:
 def _evaluate(run: Run, composed: Composed) -> str:
     """The command that judges the trial's generator again, without training."""
     generator = Run(run.root / run.info["generator"])
-    words, stored = ["hybridgen", "evaluate", str(generator.path)], generator.config
-    for node in FREE:
+    words, stored = ["hybridgen", "evaluate", str(generator.path)], canonical(generator.config)
+    for node in nodes_that_decide("sample"):
         mine, theirs = composed.config[node], stored[node]
         if mine.get("card") != theirs.get("card"):
             words.append(f"{node}={json.dumps(mine)}")
