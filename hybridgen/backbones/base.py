@@ -1,4 +1,4 @@
-"""The contract of a backbone: what is on the canvas, to one hidden vector a position due."""
+"""The contract of a backbone: from the canvas to one hidden vector per position that is due."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -13,7 +13,7 @@ class Backbone(nn.Module, ABC):
     """Reads the canvas, never what the step itself draws. `forward` and `advance` agree (law 3)."""
 
     width: int  # D
-    per_step: bool = False  # True: one hidden vector a step instead of one a position
+    per_step: bool = False  # True: one hidden vector per step instead of one per position
     revisits: bool = False  # True: a position may be fed again, as choosing by confidence does; `due` counts as unknown
 
     @property
@@ -33,7 +33,7 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def advance(self, state: Any, canvas: Canvas, view: Float[Tensor, "B n_s C"], step: Step) -> Tensor:
-        """Hidden vectors of the step's positions, (rows, n, D); the state takes note of the step."""
+        """Hidden vectors of the step's positions, (rows, n, D); the state remembers the step."""
 
     @abstractmethod
     def embed(self, vectors: Float[Tensor, "B n C"]) -> Float[Tensor, "B n D"]:

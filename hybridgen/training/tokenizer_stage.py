@@ -11,6 +11,7 @@ import torch
 
 from hybridgen.assemble import assemble_model, assemble_settings
 from hybridgen.config.compose import Composed
+from hybridgen.config.migrate import first_words
 from hybridgen.data.base import Data
 from hybridgen.media.image import to_unit
 from hybridgen.nn.draws import keyed
@@ -36,7 +37,7 @@ def tokenizer_key(composed: Composed, data: Data, machine: Machine) -> dict[str,
     return {
         "format": FORMAT,
         "data": about | {"fingerprint": data.fingerprint()},
-        "tokenizer": config["model"]["tokenizer"],
+        "tokenizer": first_words(config)["model"]["tokenizer"],
         "training": config["train"]["tokenizer"],
         "seed": config["seed"],
         "precision": machine.precision,

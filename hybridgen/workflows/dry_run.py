@@ -12,6 +12,7 @@ from torch import Tensor
 
 from hybridgen.assemble import assemble_data, assemble_model, assemble_sampler, assemble_settings
 from hybridgen.config.compose import Composed
+from hybridgen.config.migrate import first_words
 from hybridgen.config.paths import shown
 from hybridgen.evaluation.cost import parameters
 from hybridgen.model import HybridModel, StepRecord
@@ -182,7 +183,7 @@ def _makes_tokenizer(config: Mapping[str, Any]) -> dict[str, Any]:
     """What decides which tokenizer is trained; where the data lies does not."""
     return {
         "data": {name: value for name, value in config["data"].items() if name != "root"},
-        "model.tokenizer": config["model"]["tokenizer"],
+        "model.tokenizer": first_words(config)["model"]["tokenizer"],
         "train.tokenizer": config["train"]["tokenizer"],
         "seed": config["seed"],
     }

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from hybridgen.assemble import assemble_data
 from hybridgen.config.compose import Composed
+from hybridgen.config.migrate import first_words
 from hybridgen.data.base import Data
 from hybridgen.runs.run import TOKENIZERS
 from hybridgen.sweeps.queue.space import Choices, Dimension, Params, Range, Space
@@ -66,7 +67,7 @@ def plan_ablation(composed: Composed, ablation: Ablation, seeds: int) -> Plan:
 
 def _name(composed: Composed, space: Space, more: Sequence[Any]) -> str:
     away = ("runs", "device", "tracking")
-    config = {key: value for key, value in composed.config.items() if key not in away}
+    config = {key: value for key, value in first_words(composed.config).items() if key not in away}
     text = json.dumps([space.to_json(), config, more], sort_keys=True)
     return f"{composed.name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 

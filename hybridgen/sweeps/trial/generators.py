@@ -11,6 +11,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from hybridgen.config.compose import Composed
+from hybridgen.config.migrate import first_words
 from hybridgen.data.base import Data
 from hybridgen.media.provenance import model_hash
 from hybridgen.model import HybridModel
@@ -32,7 +33,7 @@ def generator_key(config: Mapping[str, Any], tokenizer: str) -> dict[str, Any]:
         config: resolved.
         tokenizer: name of its tokenizer's folder.
     """
-    kept = {name: value for name, value in config.items() if name not in FREE}
+    kept = {name: value for name, value in first_words(config).items() if name not in FREE}
     kept["data"] = {name: value for name, value in config["data"].items() if name != "root"}
     looks = {name: value for name, value in config["train"]["generator"].items() if name != "sample_every"}
     kept["train"] = {**config["train"], "generator": looks}
