@@ -51,7 +51,7 @@ def test_the_verb(capsys):
     assert main(["cost", str(TINY)]) == 0
     assert "held at once" in capsys.readouterr().out
     assert main(["cost", str(TINY), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["turns"] == 3
+    assert json.loads(capsys.readouterr().out)["steps"] == 3
 
 
 def test_what_is_kept_instead_of_computed_again():
