@@ -57,11 +57,11 @@ def compose(experiment: str, overrides: Sequence[str] = (), registries: Sequence
     given = read_overrides(overrides)
     check_texts(given)
     base = (experiments_folder() / "base.yaml").resolve()
-    layers = migrate([*(layer for _, layer in files), given], registry)
-    own = [layer for file, layer in zip([*(file for file, _ in files), path], layers, strict=True) if file != base]
-    run, blocks = _parted(_stacked(layers))
+    *written, given = migrate([*(layer for _, layer in files), given], registry)
+    own = [layer for (file, _), layer in zip(files, written, strict=True) if file != base]
+    run, blocks = _parted(_stacked([*written, given]))
     resolved = resolve(run, registry)
-    delta = _picked(resolved.values, _parted(_stacked(own))[0].values)
+    delta = _picked(resolved.values, _parted(_stacked([*own, given]))[0].values)
     return Composed(path.stem, resolved.values, delta, resolved.places, registry, blocks)
 
 

@@ -9,7 +9,7 @@ What an earlier version trained is found by hashes of its config. They are taken
 
 import copy
 from collections.abc import Mapping, Sequence
-from functools import reduce
+from functools import cache, reduce
 from typing import Any
 
 from hybridgen.config.first_form import BETWEEN, CHANGES, Form
@@ -26,9 +26,11 @@ Node = dict[str, Any]
 
 def migrate(layers: Sequence[Layer], registry: Registry) -> list[Layer]:
     """Layers of a config, which lie upon each other, with the options of today; places move with their values."""
-    whole = reduce(merge, layers, Layer({}, {}))
-    moved = list(layers)
-    for form in CHANGES:
+    forms = [form for form in CHANGES if any(_speaks(layer, form) for layer in layers)]
+    if not forms:
+        return list(layers)
+    whole, moved = reduce(merge, layers), list(layers)
+    for form in forms:
         part = _part(whole, form.part, registry)
         if part is not None:
             moved = [_moved(layer, form, part) for layer in moved]
@@ -42,7 +44,7 @@ def first_words(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     first = copy.deepcopy(dict(config))
     for form in CHANGES:
-        above, _, name = form.part.rpartition(".")
+        above, _, name = form.part.partition(".")
         node = first.get(above, {}).get(name)
         if isinstance(node, dict) and all(_has(node, option, card) for option, card in form.sign.items()):
             first[above][name] = _flat(node, form)
@@ -76,10 +78,25 @@ class _Part:
         return self.registry.card_of(slot.slot, slot.default.target if isinstance(slot.default, Built) else "")
 
 
+def _node(layer: Layer, path: str) -> Any:
+    """The value at a path of two names; None where there is none."""
+    above, _, name = path.partition(".")
+    held = layer.values.get(above)
+    return held.get(name) if isinstance(held, dict) else None
+
+
+def _speaks(layer: Layer, form: Form) -> bool:
+    """Whether a layer has an option by the first words of a form, or by words in between."""
+    node = _node(layer, form.part)
+    if not isinstance(node, dict):
+        return False
+    words = {*form.moved, *BETWEEN.get(form.part, {})}
+    return bool(words & node.keys()) or any(node.get(group, "") is None for group in form.nullable)
+
+
 def _part(whole: Layer, path: str, registry: Registry) -> _Part | None:
     """The part at a path; None where there is none or its card cannot be read, which is reported elsewhere."""
-    above, _, name = path.rpartition(".")
-    node = (whole.values.get(above) or {}).get(name) if isinstance(whole.values.get(above, {}), dict) else None
+    node = _node(whole, path)
     node = {"card": node} if isinstance(node, str) else node
     if not isinstance(node, dict) or not isinstance(node.get("card"), str):
         return None
@@ -93,8 +110,8 @@ def _part(whole: Layer, path: str, registry: Registry) -> _Part | None:
 
 def _moved(layer: Layer, form: Form, part: _Part) -> Layer:
     """A layer with the options of one form in their groups."""
-    above, _, name = form.part.rpartition(".")
-    node = (layer.values.get(above) or {}).get(name) if isinstance(layer.values.get(above, {}), dict) else None
+    above, _, name = form.part.partition(".")
+    node = _node(layer, form.part)
     if not isinstance(node, dict):
         return layer
     node, places = copy.deepcopy(node), dict(layer.places)
@@ -150,13 +167,20 @@ def _rest(group: str, rest: Node, card: str, form: Form) -> Node:
     """What a group says beyond the first words: nothing, its card's name, or the options that came later."""
     del rest["card"]
     implied = form.implied.get(group) == card
-    slot = "network" if group == "net" else group
-    defaults = read(Registry().card(slot, card, Place("stored config", stored=True)).target).options
-    later = {
-        name: value for name, value in rest.items() if name not in defaults or as_list(defaults[name].default) != value
-    }
+    usual = _usual("network" if group == "net" else group, card)
+    later = {name: value for name, value in rest.items() if name not in usual or usual[name] != value}
     if group in form.nullable:
         return {group: None} if implied and not later else {group: {"card": card} | rest}
     if implied:
         return {group: later} if later else {}
     return {group: {"card": card} | later if later else card}
+
+
+@cache
+def _usual(slot: str, card: str) -> dict[str, Any]:
+    """The defaults of the class that one of our own cards names; empty for a card of others."""
+    try:
+        options = read(Registry().card(slot, card, Place("stored config", stored=True)).target).options
+    except UserError:
+        return {}
+    return {name: as_list(option.default) for name, option in options.items()}
