@@ -97,8 +97,8 @@ class HybridModel(nn.Module):
             raise UserError("a model needs a code head or a residual head; both are null")
         if residual_head is not None and not tokenizer.supports_residual:
             raise UserError(
-                "the tokenizer changes what is painted at the finest scale (phi_last: always), so a residual would not "
-                "give the latent back; set phi_last=training or residual_head=null"
+                "the tokenizer changes what is painted at the finest scale (phi.last: always), so a residual would not "
+                "give the latent back; set phi.last=training or residual_head=null"
             )
         if code_head is not None and backbone.per_step:
             raise UserError(

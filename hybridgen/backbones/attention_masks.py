@@ -13,10 +13,10 @@ def step_causal(due: StepLayout, prefix: int, one_by_one: bool, skip: int) -> Bo
     """Each position sees its own step and those before it, and all of the prefix.
 
     Args:
-        due: what is due.
-        prefix: so many tokens.
+        due: the positions that are due.
+        prefix: number of tokens in the prefix.
         one_by_one: a token of the prefix sees itself and those before it, instead of the whole prefix.
-        skip: so many positions for which the prefix' last tokens stand.
+        skip: number of positions for which the prefix' last tokens stand.
     """
     before = torch.full((prefix,), -1, device=due.positions.device)
     before = before.cumsum(0).flip(0) if one_by_one else before
@@ -25,7 +25,7 @@ def step_causal(due: StepLayout, prefix: int, one_by_one: bool, skip: int) -> Bo
 
 
 def unpadded(condition: Condition, keys: int) -> Bool[Tensor, "rows 1 1 M"] | None:
-    """The tokens of a prefix that are no padding, and all that follows it; None where nothing is padded."""
+    """The tokens of a prefix that are no padding, and all that follows it; None if nothing is padded."""
     if condition.mask is None or condition.tokens is None:
         return None
     return rearrange(F.pad(condition.mask, (0, keys - condition.mask.shape[1]), value=True), "rows M -> rows 1 1 M")

@@ -1,4 +1,4 @@
-"""The contract of a backbone: it turns what is on the canvas into one hidden vector per position that is due."""
+"""The contract of a backbone: from the canvas to one hidden vector per position that is due."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -34,7 +34,7 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def advance(self, state: Any, canvas: Canvas, view: Float[Tensor, "B n_s C"], step: Step) -> Tensor:
-        """Hidden vectors of the step's positions, (rows, n, D); the state takes note of the step."""
+        """Hidden vectors of the step's positions, (rows, n, D); the state remembers the step."""
 
     def cached(self, state: Any) -> list[KeyValues]:
         """The keys and values that `state` holds, one entry per attention that has any; none where all is read anew.

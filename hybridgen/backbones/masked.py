@@ -1,6 +1,6 @@
-"""A transformer that sees all that is known, in both directions, and says what stands at positions that are due.
+"""A transformer that sees all known positions, in both directions, and predicts those that are due.
 
-An encoder reads what is visible, then a decoder puts mask tokens where nothing is known and attends to everything.
+An encoder reads what is visible; a decoder then puts mask tokens where nothing is known and attends to everything.
 
 Sources: MAR (arXiv:2406.11838, section 3.4 and appendix) and MAE (arXiv:2111.06377, section 3) for encoder and decoder,
 buffer tokens and the positions added to the output; MaskGIT (arXiv:2202.04200, section 3) for an encoder alone that
@@ -14,14 +14,13 @@ from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
-from annotated_types import Ge, Lt
+from annotated_types import Ge
 from einops import rearrange, repeat
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from hybridgen.backbones.base import Backbone
 from hybridgen.nn.block import Block, BlockStyle
-from hybridgen.nn.mlp import MLPKind
 from hybridgen.nn.positions import every_position, put, repeat_rows, take
 from hybridgen.system.errors import UserError
 from hybridgen.types import Canvas, Condition, Step, StepLayout, TokenSpec
@@ -29,32 +28,31 @@ from hybridgen.types import Canvas, Condition, Step, StepLayout, TokenSpec
 
 @dataclass
 class MaskedState:
-    """What sampling remembers: the condition, and how many positions a row are known."""
+    """What sampling remembers: the condition, and the number of known positions per row."""
 
     condition: Condition
     known: int = 0
 
 
 class MaskedBackbone(Backbone):
-    """Reads the last scale anew at every step: what is known there, and the condition.
+    """Reads the known positions of the last scale, and the condition, again at every step.
 
     Args:
         tokens: what the tokenizer offers.
-        width: D, of the decoder and of the hidden vectors.
-        depth: blocks of the decoder; 0: the encoder's output is the hidden vector.
-        heads: of the decoder's attention; must divide width.
-        encoder_width: of the encoder and of the condition; None takes `width`.
-        encoder_depth: blocks of the encoder.
-        encoder_heads: of the encoder's attention; None takes `heads`.
+        width: D of the decoder and of the hidden vectors.
+        depth: number of blocks of the decoder; 0: the encoder's output is the hidden vector.
+        heads: number of attention heads of the decoder; must divide width.
+        encoder_width: width of the encoder and of the condition; null takes `width`.
+        encoder_depth: number of blocks of the encoder.
+        encoder_heads: number of attention heads of the encoder; null takes `heads`.
         sees: the encoder sees what is visible, or also mask tokens in the place of all else.
         reads: the vectors of known positions, or their codes.
-        embeds: keep a map of vectors where inputs are codes: heads that are told what was drawn need it.
-        buffer: tokens before all others, each the condition's vector with a position of its own.
+        embeds: keep a map of vectors where inputs are codes: heads that are given the drawn vectors need it.
+        buffer: number of tokens before all others, each the condition's vector with a position of its own.
         norm_places: a norm after positions were added to the encoder's input.
         out_places: positions are added to the hidden vectors, for heads that see one at a time.
-        mlp: kind of MLP.
-        mlp_ratio: hidden width of a block's MLP, in its width.
-        dropout: share of attention weights, and of what each sublayer puts out, that training leaves out.
+        mlp_ratio: hidden width of a block's MLP, in units of the block's width.
+        block: norms, MLP, attention and dropout of the blocks.
     """
 
     revisits = True
@@ -75,23 +73,21 @@ class MaskedBackbone(Backbone):
         buffer: Annotated[int, Ge(1)] = 8,
         norm_places: bool = True,
         out_places: bool = True,
-        mlp: MLPKind = "gelu",
         mlp_ratio: Annotated[float, Ge(0.1)] = 4.0,
-        dropout: Annotated[float, Ge(0), Lt(1)] = 0.0,
+        block: BlockStyle = BlockStyle(),
     ) -> None:
         super().__init__()
         inner, inner_heads = encoder_width or width, encoder_heads or heads
         _check(tokens, width, heads, inner, inner_heads, depth, sees, reads)
         self.width, self.inner, self.sees, self.buffer = width, inner, sees, buffer
         self.scale, count = len(tokens.scales) - 1, prod(tokens.grid)
-        style = BlockStyle(mlp=mlp, dropout=dropout)
         self.inp = nn.Linear(tokens.channels, inner) if embeds or reads == "vectors" else None
         self.table = nn.Embedding(tokens.vocab, inner) if reads == "codes" else None
         self.mask = nn.Parameter(torch.zeros(width if sees == "visible" else inner))
         self.norm_places = nn.LayerNorm(inner, eps=1e-6) if norm_places else None
-        self.encoder = _Stack(buffer + count, inner, encoder_depth, inner_heads, mlp_ratio, style)
+        self.encoder = _Stack(buffer + count, inner, encoder_depth, inner_heads, mlp_ratio, block)
         self.bridge = nn.Linear(inner, width) if depth or inner != width else None
-        self.decoder = _Stack(buffer + count, width, depth, heads, mlp_ratio, style) if depth else None
+        self.decoder = _Stack(buffer + count, width, depth, heads, mlp_ratio, block) if depth else None
         self.out_places = nn.Parameter(torch.zeros(count, width)) if out_places else None
         self._initialise()
 
@@ -103,7 +99,7 @@ class MaskedBackbone(Backbone):
     def forward(
         self, canvas: Canvas, views: dict[int, Tensor], due: StepLayout, condition: Condition
     ) -> Float[Tensor, "rows N D"]:
-        """All that is due at once; it counts as unknown, and each row has as many known positions as the first."""
+        """All due positions at once; they count as unknown, and each row has as many known positions as the first."""
         for s in set(due.scales):
             self._need_last(s)
         known = put(canvas.known[self.scale], due.positions, torch.zeros_like(due.positions, dtype=torch.bool))
@@ -133,7 +129,7 @@ class MaskedBackbone(Backbone):
         self, canvas: Canvas, known: Bool[Tensor, "B M"], count: int, positions: Int[Tensor, "B n"],
         condition: Condition,
     ) -> Float[Tensor, "rows n D"]:  # fmt: skip
-        """Hidden vectors of `positions`, when `count` positions a row are known."""
+        """Hidden vectors of `positions`, when `count` positions per row are known."""
         rows = condition.rows
         visible = known.int().argsort(dim=1, descending=True, stable=True)[:, :count]  # in raster order
         seen, prefix = self._seen(canvas, known, visible), self._prefix(condition)
@@ -150,7 +146,7 @@ class MaskedBackbone(Backbone):
         return take(x, repeat_rows(positions, rows))
 
     def _seen(self, canvas: Canvas, known: Bool[Tensor, "B M"], visible: Int[Tensor, "B v"]) -> Float[Tensor, "B m E"]:
-        """What the encoder sees of the canvas, at its places: visible positions, or all of them."""
+        """The encoder's input from the canvas: visible positions, or all of them, with their places added."""
         places = self.encoder.places[self.buffer :]
         if self.sees == "visible":
             return self._content(canvas, visible) + places[visible]
@@ -169,7 +165,7 @@ class MaskedBackbone(Backbone):
         return buffer if condition.tokens is None else torch.cat([buffer, condition.tokens], 1)
 
     def _there(self, condition: Condition) -> Bool[Tensor, "rows 1 1 P"] | None:
-        """Which of the prefix is there: tokens may be padded. None where all are."""
+        """Which tokens of the prefix are no padding; None if none is padding."""
         if condition.mask is None or condition.tokens is None:
             return None
         return rearrange(F.pad(condition.mask, (self.buffer, 0), value=True), "rows P -> rows 1 1 P")
@@ -182,7 +178,7 @@ class MaskedBackbone(Backbone):
             )
 
     def _initialise(self) -> None:
-        """As MAE: Xavier for maps, normal of deviation .02 for tables."""
+        """As in MAE: Xavier for maps, normal of standard deviation .02 for tables."""
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
@@ -196,7 +192,7 @@ class MaskedBackbone(Backbone):
 
 
 class _Stack(nn.Module):
-    """Blocks with a table of places and a norm at their end."""
+    """Blocks with a table of places before and a norm after them."""
 
     def __init__(self, count: int, width: int, depth: int, heads: int, mlp_ratio: float, style: BlockStyle) -> None:
         super().__init__()
@@ -207,7 +203,7 @@ class _Stack(nn.Module):
     def forward(
         self, x: Float[Tensor, "rows n E"], there: Bool[Tensor, "rows 1 1 P"] | None
     ) -> Float[Tensor, "rows n E"]:
-        """Everybody sees everybody; `there` says which of the first P are there."""
+        """Every position sees every other; `there`: which of the first P are no padding."""
         if there is not None:
             there = F.pad(there, (0, x.shape[1] - there.shape[-1]), value=True)
         for block in self.blocks:
@@ -215,7 +211,7 @@ class _Stack(nn.Module):
         return self.norm(x)
 
     def placed(self, x: Float[Tensor, "rows n E"], buffer: int, prefix: int) -> Float[Tensor, "rows n E"]:
-        """x with the places of the buffer and of every position added; what else is in the prefix has none."""
+        """x plus the places of the buffer and of every position; the rest of the prefix has no places."""
         between = self.places.new_zeros(prefix - buffer, self.places.shape[1])
         return x + torch.cat([self.places[:buffer], between, self.places[buffer:]])
 

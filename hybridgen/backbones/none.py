@@ -12,7 +12,7 @@ from hybridgen.types import Canvas, Condition, Step, StepLayout, TokenSpec
 
 
 class NoBackbone(Backbone):
-    """One hidden vector a step: the pooled condition. The head does all the work.
+    """One hidden vector per step: the pooled condition. The head does all the work.
 
     Args:
         tokens: what the tokenizer offers.
@@ -33,7 +33,7 @@ class NoBackbone(Backbone):
         return condition.pooled()[:, None].expand(-1, len(due.sizes), -1)
 
     def begin(self, condition: Condition) -> Condition:
-        """The condition is all there is to remember."""
+        """The state is the condition."""
         return condition
 
     def advance(self, state: Condition, canvas: Canvas, view: Float[Tensor, "B n_s C"], step: Step) -> Tensor:

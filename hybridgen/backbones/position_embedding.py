@@ -1,4 +1,4 @@
-"""Where a position stands and at which scale: vectors that are added to a backbone's inputs.
+"""Vectors that are added to a backbone's inputs: one for the position, one for the scale.
 
 Sources: VAR (arXiv:2404.02905), section 3.2, for tables of both; HART (arXiv:2410.10812), section 3.2, for the scale's
 index as sines and cosines through a network.
@@ -26,11 +26,11 @@ class Places(nn.Module):
     Args:
         tokens: what the tokenizer offers.
         width: D.
-        places: of positions: tables, or sines and cosines of coordinates that all scales share.
-        levels: of scales: a table, or a network of the scale's share of the full grid, or of its index.
+        places: vectors of positions: tables, or sines and cosines of coordinates that all scales share.
+        levels: vectors of scales: a table, or a network of the scale's share of the full grid, or of its index.
     """
 
-    waves: Tensor  # (S, frequencies): sines and cosines of what a scale is known by
+    waves: Tensor  # (S, frequencies): sines and cosines of each scale's share or index
 
     def __init__(self, tokens: TokenSpec, width: int, places: PlaceKind, levels: LevelKind) -> None:
         super().__init__()
@@ -49,14 +49,14 @@ class Places(nn.Module):
         self.register_buffer("waves", known_by, persistent=False)
 
     def forward(self, s: int, positions: Int[Tensor, "B n"]) -> Float[Tensor, "B n D"]:
-        """Sum of the two embeddings, those that there are."""
+        """Sum of the two embeddings, or the one that there is."""
         if self.tables is None:
             return self.level(s).expand(*positions.shape, -1)
         place = self.tables[s][positions]
         return (place if self.project is None else self.project(place)) + self.level(s)
 
     def level(self, s: int) -> Float[Tensor, " D"]:
-        """Of scale s alone; zero where scales have no vectors."""
+        """Vector of scale s alone; zero where scales have no vectors."""
         if self.levels is not None:
             return self.levels[s]
         return self.waves.new_zeros(self.width) if self.level_net is None else self.level_net(self.waves[s])

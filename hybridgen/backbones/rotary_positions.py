@@ -1,7 +1,7 @@
-"""How a backbone steps queries and keys: where positions stand on the grid, and where a prefix stands before them.
+"""Rotations of queries and keys by their positions on the grid, and by those of a prefix before it.
 
 Sources: HART (arXiv:2410.10812), section 3.2: the coordinates of all scales in the finest one's frame, after those of
-the text; LlamaGen (arXiv:2406.06525) for one scale, whose released code makes zeros of the prefix' queries and keys.
+the text; LlamaGen (arXiv:2406.06525) for one scale, whose released code sets the prefix' queries and keys to zero.
 """
 
 from collections.abc import Sequence
@@ -18,24 +18,30 @@ from hybridgen.nn.rotary import Pairing, Rotary, Rotation
 from hybridgen.types import Condition, Grid, StepLayout, TokenSpec
 
 Coordinates = Literal["scaled", "index"]
-PrefixTurn = Literal["rotate", "identity", "zero"]
+PrefixRotary = Literal["rotate", "identity", "zero"]
 
 
-class Turning(nn.Module):
+class RotaryPositions(nn.Module):
     """Rotations of the positions of a scale, and of a prefix.
 
     Args:
         tokens: what the tokenizer offers.
-        width: d, of a head.
+        width: d of a head.
         pairing: see `nn/rotary.py`.
-        coordinates: of a position: its index on its own grid, or that scaled to the finest grid.
+        coordinates: coordinates of a position: its index on its own grid, or that index scaled to the finest grid.
         shift: coordinates begin after the last position of the prefix.
-        prefix: its tokens are turned by their positions (those of the condition, or 0, 1, ...) | left as they are |
-            made zero.
+        prefix: its tokens are rotated by their positions (those of the condition, or 0, 1, ...) | left as they are |
+            set to zero.
     """
 
     def __init__(
-        self, tokens: TokenSpec, width: int, pairing: Pairing, coordinates: Coordinates, shift: bool, prefix: PrefixTurn
+        self,
+        tokens: TokenSpec,
+        width: int,
+        pairing: Pairing,
+        coordinates: Coordinates,
+        shift: bool,
+        prefix: PrefixRotary,
     ) -> None:
         super().__init__()
         self.shift, self.kind = shift, prefix
@@ -45,7 +51,7 @@ class Turning(nn.Module):
             self.register_buffer(f"scale{s}", _coordinates(grid, frame), persistent=False)
 
     def at(self, where: Sequence[tuple[int, Int[Tensor, "B _"]]], condition: Condition, prefix: int) -> Rotation:
-        """Of positions of scales, one after the other, for the condition's rows, after a prefix of so many tokens."""
+        """Rotation of positions of scales, one scale after the other, after a prefix of so many tokens."""
         cells = [self.get_buffer(f"scale{s}")[positions] for s, positions in where]
         coordinates = repeat_rows(torch.cat(cells, 1), condition.rows)  # (rows, n, A)
         if self.shift and prefix:
@@ -53,9 +59,9 @@ class Turning(nn.Module):
         return self.rotary(coordinates)
 
     def along(self, due: StepLayout, condition: Condition, prefix: int, skip: int, read: bool) -> Rotation:
-        """Of a prefix of so many tokens and of all steps; without `skip` positions for which the prefix stands.
+        """Rotation of a prefix of so many tokens and of all steps, without the first `skip` positions.
 
-        A position is turned as it is drawn, or as the one of the step before that it is `read` from.
+        An input is rotated by the position that it draws, or, if `read`, by the position that it reads.
         """
         parts = [self.prefix(condition, prefix)] if prefix else []
         if read:
@@ -67,18 +73,18 @@ class Turning(nn.Module):
         return reduce(Rotation.then, parts)
 
     def still(self, n: int) -> Rotation:
-        """Of n positions that are not turned."""
+        """Rotation of n positions that leaves them as they are."""
         return self.rotary(self.rotary.rates.new_zeros(1, n, self.rotary.axes))
 
     def prefix(self, condition: Condition, prefix: int) -> Rotation:
-        """Of a prefix of so many tokens."""
+        """Rotation of a prefix of so many tokens."""
         if self.kind == "rotate":
             return self.rotary(self._count(condition, prefix))
         still = self.still(prefix)
         return still if self.kind == "identity" else still.zero()
 
     def _count(self, condition: Condition, prefix: int) -> Float[Tensor, "#rows P 1"]:
-        """Positions of the prefix' tokens: the condition's own, and on from there for what follows its tokens."""
+        """Positions of the prefix' tokens: the condition's own, counted on for what follows its tokens."""
         if condition.positions is None or condition.positions.shape[1] > prefix:
             count = torch.arange(prefix, device=self.rotary.rates.device)
             return rearrange(count.float(), "P -> 1 P 1")
@@ -88,7 +94,7 @@ class Turning(nn.Module):
 
 
 def _coordinates(grid: Grid, frame: Grid | None) -> Float[Tensor, "N A"]:
-    """Indices of each cell of `grid`, in units of the cells of `frame` where there is one, row-major."""
+    """Indices of each cell of `grid`, in units of the cells of `frame` if there is one, row-major."""
     axes = [torch.arange(side).float() for side in grid]
     if frame is not None:
         axes = [axis / side * full for axis, side, full in zip(axes, grid, frame, strict=True)]

@@ -57,8 +57,9 @@ def compose(experiment: str, overrides: Sequence[str] = (), registries: Sequence
     given = read_overrides(overrides)
     check_texts(given)
     base = (experiments_folder() / "base.yaml").resolve()
-    own = [layer for file, layer in files if file != base]
-    run, blocks = _parted(_stacked([layer for _, layer in files] + [given]))
+    *written, given = migrate([*(layer for _, layer in files), given], registry)
+    own = [layer for (file, _), layer in zip(files, written, strict=True) if file != base]
+    run, blocks = _parted(_stacked([*written, given]))
     resolved = resolve(run, registry)
     delta = _picked(resolved.values, _parted(_stacked([*own, given]))[0].values)
     return Composed(path.stem, resolved.values, delta, resolved.places, registry, blocks)
@@ -73,7 +74,7 @@ def from_dict(config: Mapping[str, Any], registries: Sequence[Path] = (), name: 
         UserErrors: options that the classes no longer take, part files that are not trusted.
     """
     registry = Registry(registries)
-    layer = Layer(migrate(config), {"": Place(name, stored=True)})
+    (layer,) = migrate([Layer(dict(config), {"": Place(name, stored=True)})], registry)
     resolved = resolve(layer, registry, stored=True)
     return Composed(name, resolved.values, {}, resolved.places, registry)
 
@@ -85,8 +86,8 @@ def with_overrides(
     registry = Registry(registries)
     given = read_overrides(overrides)
     check_texts(given)
-    stored = Layer(migrate(config), {"": Place(name, stored=True)})
-    resolved = resolve(_stacked([stored, given]), registry, stored=True)
+    layers = migrate([Layer(dict(config), {"": Place(name, stored=True)}), given], registry)
+    resolved = resolve(_stacked(layers), registry, stored=True)
     return Composed(name, resolved.values, {}, resolved.places, registry)
 
 

@@ -2,7 +2,8 @@
 
 Each node of `schema.TREE` says so itself (`Node.decides`). A key holds all that decides a model, and its hash names the
 model's folder, so that a model is trained once however many experiments ask for it. A key stays the same when an option
-is added later and stands at its default (`ADDED`), and when an option gets another name (`migrate`).
+is added later and stands at its default (`ADDED`), and when an option gets another name or place: keys are
+in the words of the first version (`first_words`).
 """
 
 import copy
@@ -15,7 +16,7 @@ from typing import Any, Final, Literal
 
 import yaml
 
-from hybridgen.config.migrate import migrate
+from hybridgen.config.migrate import first_words
 from hybridgen.config.schema import TREE, Decides, join
 from hybridgen.system.errors import UserError, unknown
 
@@ -73,8 +74,8 @@ def check_changes(overrides: Sequence[str], of: Model) -> None:
 
 
 def canonical(config: Config) -> dict[str, Any]:
-    """A config with today's names, and without the options of `ADDED` that stand at their defaults."""
-    told = migrate(config)
+    """A config in the words of the first version, and without the options of `ADDED` that stand at their defaults."""
+    told = first_words(config)
     return _without(told, [path for path, default in ADDED.items() if _at(told, path) == default])
 
 

@@ -25,12 +25,15 @@ from hybridgen.config.yaml_text import Layer, Place, read_file
 from hybridgen.system.errors import UserError, unknown
 
 GROUP = "hybridgen.registry"
-FIELDS = ("target", "summary", "paper", "options", "dims")
+FIELDS = ("target", "summary", "paper", "options", "dims", "tiny")
 
 
 @dataclass(frozen=True)
 class Card:
-    """A part or preset: its class, and the options it sets. `target` is "module.Class" or "/file.py:Class"."""
+    """A part or preset: its class, and the options it sets. `target` is "module.Class" or "/file.py:Class".
+
+    `tiny` are options with which tests build the part in milliseconds; see `Registry.tiny`.
+    """
 
     slot: str
     name: str
@@ -40,6 +43,7 @@ class Card:
     dims: tuple[int, ...] = ()
     options: Layer = field(default_factory=lambda: Layer({}, {}))
     named_by: str = ""
+    tiny: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Registry:
@@ -87,6 +91,11 @@ class Registry:
         if not found:
             raise UserError(f"no card in registry/{slot} names the class '{target}', which is a default")
         return min(found, key=lambda card: len(card.options.values))
+
+    def tiny(self, slot: str, name: str) -> Mapping[str, Any]:
+        """Options with which tests build a card in milliseconds: its own, else those of its class' barest card."""
+        card = self.card(slot, name, Place("tests"))
+        return card.tiny or self.card_of(slot, card.target).tiny
 
     def resolved_card(self, slot: str, name: str) -> Card:
         """The card that a resolved config names."""
@@ -209,7 +218,7 @@ def _read_card(slot: str, path: Path) -> Card:
     strange = next((key for key in values if key not in FIELDS), None)
     if strange is not None:
         raise UserError(unknown("key", strange, FIELDS, where=str(layer.places[strange])))
-    wanted: dict[str, Any] = {"target": str, "summary": str, "options": dict}
+    wanted: dict[str, Any] = {"target": str, "summary": str, "options": dict, "tiny": dict}
     for key, kind in wanted.items():
         if not isinstance(values.get(key, kind()), kind):
             raise UserError(f"{layer.places[key]}: {key}: a {'mapping' if kind is dict else 'text'} is needed")
@@ -225,7 +234,7 @@ def _read_card(slot: str, path: Path) -> Card:
     places = {k.removeprefix("options."): v for k, v in layer.places.items() if k.startswith("options.")}
     return Card(
         slot, path.stem, target, values.get("summary", ""), _texts(values.get("paper")),
-        tuple(values.get("dims", ())), Layer(values.get("options", {}), places), shown(path),
+        tuple(values.get("dims", ())), Layer(values.get("options", {}), places), shown(path), values.get("tiny", {}),
     )  # fmt: skip
 
 

@@ -147,13 +147,18 @@ class _Resolution:
         return filled
 
     def built(self, path: str, option: Option, value: Any) -> Any:
-        """A default such as `Euler()` as the node that a card of its class would be."""
-        if not isinstance(value, Built):
-            return ABSENT if isinstance(value, Required) else value
-        try:
-            return {"card": self.registry.card_of(option.slot, value.target).name} | value.options
-        except UserError as error:
-            return self.say(path, error)
+        """A value of a slot: a default such as `Euler()` as the node that a card of its class would be.
+
+        Options that name no card are those of the default.
+        """
+        bare = isinstance(value, dict) and "card" not in value
+        if isinstance(option.default, Built) and (bare or value is option.default):
+            try:
+                card = self.registry.card_of(option.slot, option.default.target).name
+            except UserError as error:
+                return self.say(path, error)
+            return {"card": card} | option.default.options | (value if bare else {})
+        return ABSENT if isinstance(value, Required) else value
 
     def signature(self, path: str, target: str) -> Signature | None:
         try:

@@ -1,7 +1,7 @@
-"""Stochastic draws along any path: the reverse equation with as much noise as one likes.
+"""Stochastic draws along any path: the reverse equation, with any amount of fresh noise.
 
-Below the marginals of a path lies a family of equations, one for each rate w(t) >= 0 of fresh noise:
-dx = (v + w noise / sigma) dt backwards in time, and sqrt(2 w) of a Wiener process; w = 0 is the probability flow.
+A family of equations has the marginals of a path, one equation for each rate w(t) >= 0 of fresh noise:
+dx = (v + w noise / sigma) dt backwards in time, plus sqrt(2 w) of a Wiener process; w = 0 is the probability flow.
 
 Sources: SiT (arXiv:2401.08740), eq. 6 and section 3.4 for the choices of w; score SDE (arXiv:2011.13456), appendix D,
 for the mean of the last step; stochastic Heun as in EDM (arXiv:2206.00364), algorithm 2, noise first.
@@ -9,7 +9,6 @@ for the mean of the last step; stochastic Heun as in EDM (arXiv:2206.00364), alg
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Annotated, Literal
 
 import torch
@@ -17,23 +16,23 @@ from annotated_types import Ge, Gt, Le, Lt
 from jaxtyping import Float
 from torch import Tensor
 
-from hybridgen.diffusion.chart import Along, Chart, Predict
+from hybridgen.diffusion.chart import Along, Chart
 from hybridgen.diffusion.path import Curve, Path, forward_rate
-from hybridgen.diffusion.solvers import Solver, scaled, span, start_of
+from hybridgen.diffusion.solvers import Draw, StepSolver, span
 from hybridgen.system.errors import UserError
 
-_ROUNDING = 1e-9  # of a share that is 0
+_ROUNDING = 1e-9  # below this a share counts as 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class SDE(Solver):
+class SDE(StepSolver):
     """Euler-Maruyama or Heun steps of the reverse equation, and a last step without noise.
 
     Args:
-        method: of a step with noise: "euler", or "heun" with two evaluations.
-        rate: w(t) of fresh noise: "sigma"; "linear": t; "decreasing": (1 - norm cos(pi t))^2 / 4; "bump":
+        method: how a step with noise is taken: "euler", or "heun" with two evaluations.
+        rate: the rate w(t) of fresh noise: "sigma"; "linear": t; "decreasing": (1 - norm cos(pi t))^2 / 4; "bump":
             sin^2(pi t); "constant": 1; "forward": what the forward equation adds, infinite at t = 1 where alpha is 0.
-        norm: what w is multiplied by; in "decreasing" it stands inside.
+        norm: factor of w; in "decreasing" it stands inside the square.
         last: the last step: "clean": to the clean value the network sees (Tweedie); "mean": a step of the equation
             without its noise; "flow": a step of the probability flow; "none": the draw ends at `stop` as it is.
         last_size: length of the last step, where the path is not a table.
@@ -59,22 +58,30 @@ class SDE(Solver):
         if self.last != "none" and self.stop > 0:
             raise UserError(f"stop: the last step '{self.last}' goes to 0; set stop to 0, or last to 'none'")
 
-    def solve(
-        self, predict: Predict, path: Path, noise: Float[Tensor, "B m n C"], steps: int, temperature: float = 1.0
-    ) -> Float[Tensor, "B n C"]:
-        """`temperature` scales the noise added on the way."""
-        chart, times = Chart(path, self.along), self.times(path, steps)
-        y = chart.enter(start_of(noise), times[0])
-        for k, (t, s) in enumerate(pairwise(times[: self.draws(steps) + 1])):
-            y = self._step(chart, predict, y, t, s, scaled(noise[:, 1 + k].to(y), temperature))
-        if self.last == "none":
-            return chart.leave(y, times[-1])
-        t = times[-2]
-        if self.last == "clean":
-            return chart.estimate(predict, y, t)[0].to(y)
-        if self.last == "flow":
-            return y - chart.place(t) * chart.velocity(predict, y, t)
-        return y + chart.place(t) * self._drift(chart, predict, y, t)
+    def step(self, draw: Draw, x: Float[Tensor, "B n C"], t: float, s: float) -> Float[Tensor, "B n C"]:
+        """x_s = x_t + (t - s) drift(x_t) + sqrt(2 w (t - s)) noise, where drift = -(velocity + w noise / sigma).
+
+        Heun adds the noise first, then takes the mean of the drifts at both ends. Onto s = 0 no noise is added.
+        """
+        chart = self.chart(draw.path)
+        if s == 0:
+            return self._last_step(chart, draw, x, t)
+        width = chart.place(t) - chart.place(s)
+        added = math.sqrt(2 * self._rate(chart, t) * width) * draw.fresh(x)
+        if self.method == "euler":
+            return x + width * self._drift(chart, draw, x, t) + added
+        x = x + added
+        first = self._drift(chart, draw, x, t)
+        return x + 0.5 * width * (first + self._drift(chart, draw, x + width * first, s))
+
+    @property
+    def stochastic(self) -> bool:
+        """Every step but the last adds noise."""
+        return True
+
+    def chart(self, path: Path) -> Chart:
+        """The line, or the path itself."""
+        return Chart(path, self.along)
 
     def times(self, path: Path, steps: int) -> list[float]:
         """Equal intervals and the last step's own; on a table its entries."""
@@ -87,28 +94,27 @@ class SDE(Solver):
         return [*span(path, steps - 1, self.start, self.last_size), 0.0]
 
     def draws(self, steps: int) -> int:
-        """One a step, but for the last."""
+        """One per step, except for the last."""
         return steps if self.last == "none" else steps - 1
 
     def evaluations(self, path: Path, steps: int) -> int:
-        """One a step or two; one for the last."""
+        """One or two per step; one for the last."""
         return steps if self.method == "euler" else steps + self.draws(steps)
 
-    def _step(self, chart: Chart, predict: Predict, y: Tensor, t: float, s: float, noise: Tensor) -> Tensor:
-        width = chart.place(t) - chart.place(s)
-        added = math.sqrt(2 * self._rate(chart, t) * width) * noise
-        if self.method == "euler":
-            return y + width * self._drift(chart, predict, y, t) + added
-        y = y + added
-        first = self._drift(chart, predict, y, t)
-        return y + 0.5 * width * (first + self._drift(chart, predict, y + width * first, s))
+    def _last_step(self, chart: Chart, draw: Draw, x: Tensor, t: float) -> Tensor:
+        """From x_t to t = 0, without noise."""
+        if self.last == "clean":
+            return chart.estimate(draw.predict, x, t)[0].to(x)
+        if self.last == "flow":
+            return x - chart.place(t) * chart.velocity(draw.predict, x, t)
+        return x + chart.place(t) * self._drift(chart, draw, x, t)
 
-    def _drift(self, chart: Chart, predict: Predict, y: Tensor, t: float) -> Tensor:
-        """What moves y while time falls by one: -(velocity + w noise / sigma)."""
-        clean, noise = chart.estimate(predict, y, t)
+    def _drift(self, chart: Chart, draw: Draw, x: Tensor, t: float) -> Tensor:
+        """The change of x while time falls by one: -(velocity + w noise / sigma)."""
+        clean, noise = chart.estimate(draw.predict, x, t)
         place = chart.place(t)
-        velocity = chart.curve.velocity(clean, noise, torch.tensor([place], dtype=y.dtype, device=y.device))
-        return -(velocity + self._rate(chart, t) / chart.curve.sigma(place) * noise).to(y)
+        velocity = chart.curve.velocity(clean, noise, torch.tensor([place], dtype=x.dtype, device=x.device))
+        return -(velocity + self._rate(chart, t) / chart.curve.sigma(place) * noise).to(x)
 
     def _rate(self, chart: Chart, t: float) -> float:
         """w at the chart's time."""

@@ -1,28 +1,25 @@
 """Flow head: moves noise to the residual of each token along a straight line.
 
-Each token on its own, given the backbone's hidden vector of its position; a small AdaLN MLP.
+Each token by itself, given the backbone's hidden vector of its position; the network is a small AdaLN MLP.
 
 Sources: HART (arXiv:2410.10812) for the task; MAR (arXiv:2406.11838), "Diffusion Loss", for the network; flow matching
 (arXiv:2210.02747), eq. 20-23 with sigma_min = 0, for the loss.
-Differs from HART: velocity, no learned variance, measured deviation instead of the constant 0.6.
+Differs from HART: velocity, no learned variance, measured standard deviation instead of the constant 0.6.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from annotated_types import Ge, Gt
-from jaxtyping import Float
-from torch import Tensor
 
-from hybridgen.diffusion.objectives import FlowMatching
-from hybridgen.diffusion.solvers import Solver
-from hybridgen.heads import denoise
-from hybridgen.heads.base import ResidualHead
+from hybridgen.diffusion.flow_matching import FlowMatching
+from hybridgen.diffusion.objectives import Objective
+from hybridgen.heads.denoise import DenoisingHead
+from hybridgen.heads.normalise import Normalise
 from hybridgen.heads.token_net import TokenNet
-from hybridgen.nn.draws import Draws
-from hybridgen.types import Grid, TokenSpec
+from hybridgen.types import TokenSpec
 
 
-class FlowHead(ResidualHead):
+class FlowHead(DenoisingHead):
     """Predicts the velocity noise - r at x_t = (1 - t) r + t noise, where r = (target - mean) / std.
 
     Args:
@@ -31,57 +28,15 @@ class FlowHead(ResidualHead):
         mlp_width: E, width of the stream inside the head.
         inner: width inside a block's MLP, in units of `mlp_width`.
         depth: number of AdaLN blocks.
-        times: distribution of the training times: uniform, or the logistic function of a standard normal.
-        normalise: the target by its measured mean and deviation, not at all, or by a constant.
-        constant: the deviation taken for "constant" (0.6 in HART's release).
+        objective: what is predicted, on which path, and how it is trained.
+        normalise: the target by its measured mean and standard deviation, not at all, or by a constant.
+        constant: the standard deviation taken for "constant" (0.6 in HART's release).
     """
-
-    guided_channels = 0  # all
-    mean: Tensor  # (C,) of the target, measured once by `fit`, then kept
-    std: Tensor  # (C,)
 
     def __init__(
         self, tokens: TokenSpec, width: int, *, mlp_width: Annotated[int, Ge(1)] = 128,
-        inner: Annotated[float, Gt(0)] = 2.0, depth: Annotated[int, Ge(1)] = 3,
-        times: Literal["uniform", "logit_normal"] = "logit_normal",
-        normalise: Literal["measured", "none", "constant"] = "measured", constant: Annotated[float, Gt(0)] = 0.6,
+        inner: Annotated[float, Gt(0)] = 2.0, depth: Annotated[int, Ge(1)] = 3, objective: Objective = FlowMatching(),
+        normalise: Normalise = "measured", constant: Annotated[float, Gt(0)] = 0.6,
     ) -> None:  # fmt: skip
-        super().__init__()
-        self.channels, self.normalise = tokens.channels, normalise
-        self.objective = FlowMatching(times=times)
-        self.net = TokenNet(self.channels, self.objective.outputs(self.channels), width, mlp_width, inner, depth)
-        mean, std = denoise.first_scale(self.channels, normalise, constant)
-        self.register_buffer("mean", mean)
-        self.register_buffer("std", std)
-
-    def loss(
-        self, target: Float[Tensor, "B n C"], hidden: Float[Tensor, "B k D"], grid: Grid, rng: Draws
-    ) -> Float[Tensor, "B n"]:
-        """`loss_at` a time and normal noise a token."""
-        return denoise.loss(self, target, hidden, grid, rng)
-
-    def loss_at(
-        self, target: Float[Tensor, "B n C"], hidden: Float[Tensor, "B k D"], grid: Grid,
-        t: Float[Tensor, "B n"], noise: Float[Tensor, "B n C"],
-    ) -> Float[Tensor, "B n"]:  # fmt: skip
-        """Squared velocity error a token, mean over C; the caller weighs and averages."""
-        return denoise.loss_at(self, target, hidden, grid, t, noise)
-
-    def draw(
-        self, hidden: Float[Tensor, "rows k D"], grid: Grid, noise: Float[Tensor, "B m n C"],
-        solver: Solver, steps: int, guidance: float = 1.0, temperature: float = 1.0,
-    ) -> Float[Tensor, "B n C"]:  # fmt: skip
-        """Residuals drawn from `noise`. When guided, `hidden` holds conditional, then null rows."""
-        return denoise.draw(self, hidden, grid, noise, solver, steps, guidance, temperature)
-
-    def noise_shape(self, n: int, solver: Solver, steps: int) -> tuple[int, int, int]:
-        """(1 + m, n, C)."""
-        return denoise.noise_shape(self.channels, n, solver, steps)
-
-    def evaluations(self, solver: Solver, steps: int) -> int | None:
-        """Those of the solver on this head's path."""
-        return solver.evaluations(self.objective.path, steps)
-
-    def fit(self, targets: Float[Tensor, "M C"]) -> None:
-        """Measures mean and deviation a channel, if the head is to."""
-        denoise.fit(self, targets, self.normalise)
+        super().__init__(tokens.channels, objective, normalise, constant)
+        self.net = TokenNet(tokens.channels, objective, width, mlp_width, inner, depth)

@@ -5,9 +5,10 @@ block in a causal transformer; Llama (arXiv:2302.13971), section 2.2, for root m
 """
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import torch
+from annotated_types import Ge, Gt, Lt
 from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -21,29 +22,33 @@ from hybridgen.nn.rotary import Rotation
 ConditionKind = Literal["adaln", "table", "none"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BlockStyle:
-    """What families of transformers do each in its own way.
+    """The ways in which the blocks of different families of transformers differ. Cards: registry/block/.
 
     Args:
-        norm, norm_eps: of both sublayers.
+        norm: kind of norm.
+        norm_eps: epsilon of the norms.
         norm_gain: modulated norms have parameters of their own, as plain ones always do.
-        one_norm: both sublayers share one norm.
-        mlp, mlp_multiple: kind of MLP; its inner width is rounded up to a multiple.
-        biases: of the attention's projections.
-        attention_gain: of the scores, in units of 1 / sqrt(d).
-        dropout: share of attention weights, of an MLP's numbers and of each sublayer's output that training leaves out.
+        one_norm: attention and MLP of a block share one norm.
+        mlp: kind of MLP.
+        mlp_multiple: the width inside the MLP is rounded up to a multiple of this.
+        qk_norm: queries and keys are normalised, with a learned scale per head.
+        attention_gain: factor of the attention scores, in units of 1 / sqrt(d); not used with `qk_norm`.
+        biases: which of the attention's projections have biases.
+        dropout: fraction of attention weights, and of each sublayer's output, that training leaves out.
     """
 
     norm: NormKind = "layer"
-    norm_eps: float = 1e-6
+    norm_eps: Annotated[float, Gt(0)] = 1e-6
     norm_gain: bool = False
     one_norm: bool = False
     mlp: MLPKind = "gelu"
-    mlp_multiple: int = 1
+    mlp_multiple: Annotated[int, Ge(1)] = 1
+    qk_norm: bool = False
+    attention_gain: Annotated[float, Gt(0)] = 1.0
     biases: Biases = "all"
-    attention_gain: float = 1.0
-    dropout: float = 0.0
+    dropout: Annotated[float, Ge(0), Lt(1)] = 0.0
 
 
 PLAIN: Final = BlockStyle()
@@ -54,24 +59,23 @@ class Block(nn.Module):
 
     Args:
         width: E, width of the stream and of the context.
-        heads: of the attention; must divide `width`.
+        heads: number of attention heads; must divide `width`.
         mlp_ratio: width inside the MLP, in units of `width`.
         condition: "adaln": six modulations from a context vector, zero at first, so that the block begins as the
-            identity; "table": six of its own, each added to one that is given; "none": plain norms.
+            identity; "table": six of its own, each added to a given one; "none": plain norms.
         cross: also attends to tokens.
-        qk_norm: unit queries and keys with a learned scale a head.
-        style: all else.
+        style: norms, MLP, biases and attention.
     """
 
     def __init__(
         self, width: int, heads: int, mlp_ratio: float = 4.0, condition: ConditionKind = "adaln",
-        cross: bool = False, qk_norm: bool = False, style: BlockStyle = PLAIN,
+        cross: bool = False, style: BlockStyle = PLAIN,
     ) -> None:  # fmt: skip
         super().__init__()
         own = condition == "none" or style.norm_gain
         self.modulation = _modulation(condition, width)
         self.norm_attention = make_norm(style.norm, width, style.norm_eps, own)
-        how = (qk_norm, style.biases, style.attention_gain, style.dropout)
+        how = (style.qk_norm, style.biases, style.attention_gain, style.dropout)
         self.attention = Attention(width, heads, False, *how)
         self.norm_cross = make_norm(style.norm, width, style.norm_eps) if cross else None
         self.cross = Attention(width, heads, True, *how) if cross else None
@@ -84,9 +88,9 @@ class Block(nn.Module):
         bias: Bias | None = None, cache: KeyValues | None = None, tokens: Float[Tensor, "B P E"] | None = None,
         tokens_mask: Bool[Tensor, "B P"] | None = None, rotation: Rotation | None = None,
     ) -> Float[Tensor, "B n E"]:  # fmt: skip
-        """One vector a position. `bias` says who sees whom, `tokens_mask` which tokens are there.
+        """One vector per position. `bias`: who sees whom; `tokens_mask`: which tokens are no padding.
 
-        `context`: a vector a row, or the six modulations (B, 1, E) that `modulate` made of it once and for all.
+        `context`: a vector per row, or the six modulations (B, 1, E) that `modulate` made of it, to be used again.
         """
         norm_mlp = self.norm_attention if self.norm_mlp is None else self.norm_mlp
         if self.modulation is None:
@@ -106,7 +110,7 @@ class Block(nn.Module):
         return self.modulation(given)
 
     def _read(self, x: Tensor, tokens: Tensor | None, mask: Tensor | None) -> Tensor:
-        """x with what it reads from the tokens, where there are any."""
+        """x plus its cross attention to the tokens, if there are any."""
         if self.cross is None or self.norm_cross is None or tokens is None:
             return x
         seen = None if mask is None else rearrange(mask, "B P -> B 1 1 P")

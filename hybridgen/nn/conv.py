@@ -68,7 +68,7 @@ class LightNetwork(Network):
 
     Args:
         widths: channels of each level of the encoder, fine to coarse.
-        encoder_blocks: residual blocks a level in the encoder.
+        encoder_blocks: residual blocks per level in the encoder.
         decoder_blocks: the same in the decoder.
     """
 
@@ -78,7 +78,7 @@ class LightNetwork(Network):
 
     @property
     def halvings(self) -> int:
-        """One a level."""
+        """One per level."""
         return len(self.widths)
 
     def encoder(self, channels: int, dims: int, latent: int) -> nn.Module:
@@ -98,7 +98,7 @@ class ConvEncoder(nn.Module):
         dims: number of grid dimensions.
         latent: channels of the map.
         widths: channels of each level, fine to coarse; the grid shrinks by 2 ** len(widths).
-        blocks: residual blocks a level.
+        blocks: residual blocks per level.
     """
 
     def __init__(self, channels: int, dims: int, latent: int, widths: tuple[int, ...], blocks: int) -> None:
@@ -122,7 +122,7 @@ class ConvDecoder(nn.Module):
 
     Args:
         channels, dims, latent, widths: as the encoder's.
-        blocks: residual blocks a level.
+        blocks: residual blocks per level.
     """
 
     def __init__(self, channels: int, dims: int, latent: int, widths: tuple[int, ...], blocks: int) -> None:

@@ -27,7 +27,7 @@ class NormedNetwork(Network):
         base: channels that the multipliers count.
         multipliers: channels of each level over `base`, fine to coarse.
         decoder_multipliers: the decoder's own; empty takes the encoder's.
-        encoder_blocks: residual blocks a level in the encoder.
+        encoder_blocks: residual blocks per level in the encoder.
         decoder_blocks: the same in the decoder.
         encoder_attention: levels with attention after each block in the encoder; 0 is the finest.
         decoder_attention: the same in the decoder.

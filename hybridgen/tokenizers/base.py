@@ -10,16 +10,14 @@ from hybridgen.types import Canvas, Step, Tokens, TokenSpec
 
 
 class Tokenizer(nn.Module, ABC):
-    """What a picture is made of. Latents are centred and of unit deviation, by constants that the tokenizer keeps.
+    """Latent and codes of data. Latents have mean 0 and standard deviation 1, by constants that the tokenizer keeps.
 
     Painting scale s adds vectors to the canvas: the codebook's of its codes, plus the residual where one is drawn.
     """
 
     spec: TokenSpec
     fixed_units: bool = False  # latents keep a given scale instead: `measure` changes nothing
-    supports_residual: bool = (
-        True  # painting what is owed at the finest scale gives the latent back: a residual may be trained
-    )
+    supports_residual: bool = True  # painting what is owed at the finest scale gives the latent back
 
     @abstractmethod
     def encode(self, x: Float[Tensor, "B X *size"]) -> Tokens:
@@ -27,17 +25,17 @@ class Tokenizer(nn.Module, ABC):
 
     @abstractmethod
     def decode(self, latent: Float[Tensor, "B C *grid"]) -> Float[Tensor, "B X *size"]:
-        """The picture of a latent, be it painted by codes alone or by codes and residual."""
+        """The data of a latent, which codes alone or codes and residual have painted."""
 
     @abstractmethod
     def loss(self, x: Float[Tensor, "B X *size"], rng: Draws) -> dict[str, Tensor]:
-        """Training losses; "loss" is what is minimised, the rest is logged."""
+        """Training losses; "loss" is minimised, the rest is logged."""
 
     def schedule(self, progress: float) -> None:
-        """Told before each training step how far training is, in [0, 1): phases begin and end here."""
+        """Called before each training step with its progress in [0, 1): phases begin and end here."""
 
     def measure(self, x: Float[Tensor, "B X *size"]) -> None:
-        """Told once when training ends, with many examples: measure the latents' mean and deviation."""
+        """Called once when training ends, with many examples: measures the latents' mean and standard deviation."""
 
     @abstractmethod
     def lookup(self, codes: Tensor, s: int) -> Float[Tensor, "B n C"]:
@@ -49,11 +47,11 @@ class Tokenizer(nn.Module, ABC):
 
     @abstractmethod
     def view(self, canvas: Canvas, s: int) -> Float[Tensor, "B n_s C"]:
-        """What coarser scales left for scale s; never anything of scale s itself."""
+        """What coarser scales left for scale s; nothing of scale s itself."""
 
     @abstractmethod
     def owed(self, tokens: Tokens, canvas: Canvas, s: int) -> Float[Tensor, "B n_s C"]:
-        """What painting scale s should add, measured against what is painted so far."""
+        """What painting scale s should add to the canvas as it is."""
 
     @abstractmethod
     def paint(self, canvas: Canvas, step: Step, codes: Tensor | None, vectors: Float[Tensor, "B n C"]) -> Canvas:

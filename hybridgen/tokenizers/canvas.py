@@ -1,4 +1,4 @@
-"""What all tokenizers do with a canvas: begin one, note what was drawn, and paint the truth."""
+"""What tokenizers share about a canvas: an empty one, one with a step noted, and the painting of the truth."""
 
 from dataclasses import dataclass
 from math import prod
@@ -27,7 +27,7 @@ def blank_canvas(spec: TokenSpec, empty: Float[Tensor, "B C *grid"]) -> Canvas:
 
 
 def note(canvas: Canvas, step: Step, codes: Tensor | None, vectors: Float[Tensor, "B n C"]) -> Canvas:
-    """The canvas with the step's codes and vectors written down; the latent is the tokenizer's to paint."""
+    """The canvas with the step's codes and vectors noted; the tokenizer paints the latent."""
     s, at = step.scale, step.positions
     return canvas.with_(
         before=canvas.began(s),

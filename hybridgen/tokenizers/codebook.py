@@ -12,21 +12,21 @@ from hybridgen.nn.draws import Draws
 
 
 class Codebook(nn.Module):
-    """V vectors that follow the mean of what is assigned to them; no gradient ever reaches them.
+    """V vectors that follow the mean of what is assigned to them; no gradient reaches them.
 
-    Processes that share a batch each hand in the rows of all (`Draws.everyone`), so that their codebooks stay equal.
+    Processes that share a batch each pass the rows of all (`Draws.everyone`), so their codebooks stay equal.
 
     Args:
         vocab: V.
         channels: C.
-        decay: of the moving averages, a training step.
-        dead: a code is moved onto a random input when its average count falls below this share of the mean count.
+        decay: of the moving averages, per training step.
+        dead: a code is moved onto a random input when its average count falls below this fraction of the mean count.
         normalise: vectors have unit length.
     """
 
     vectors: Tensor  # (V, C)
     counts: Tensor  # (V,) moving average of how often a code is chosen in a batch
-    sums: Tensor  # (V, C) moving average of the sum of what chose it
+    sums: Tensor  # (V, C) moving average of the sum of the vectors that chose it
     started: Tensor  # () bool
 
     def __init__(self, vocab: int, channels: int, decay: float, dead: float, normalise: bool = False) -> None:
@@ -43,7 +43,7 @@ class Codebook(nn.Module):
 
     @torch.no_grad()
     def start(self, x: Float[Tensor, "M C"], rng: Draws, rounds: int = 10) -> None:
-        """k-means on x from a random choice of its rows; does nothing the second time."""
+        """k-means on x from a random choice of its rows; a second call does nothing."""
         if self.started:
             return
         self.vectors.copy_(self._sized(self._some(x, rng)))

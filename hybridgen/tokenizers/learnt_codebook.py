@@ -9,7 +9,7 @@ from hybridgen.tokenizers.codebook import nearest_of, unit
 
 
 class LearntCodebook(nn.Module):
-    """V vectors that go where the quantiser's loss pulls them.
+    """V vectors that the gradient of the quantiser's loss moves.
 
     Args:
         vocab: V.
@@ -17,7 +17,7 @@ class LearntCodebook(nn.Module):
         normalise: vectors have unit length.
     """
 
-    started = True  # there is nothing to begin with: gradients find the way
+    started = True  # it needs no k-means
 
     def __init__(self, vocab: int, channels: int, normalise: bool) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class LearntCodebook(nn.Module):
 
     @property
     def vectors(self) -> Float[Tensor, "V C"]:
-        """What codes stand for."""
+        """The vector of each code."""
         return unit(self.weight, 1) if self.normalise else self.weight
 
     def nearest(self, x: Float[Tensor, "M C"]) -> Int[Tensor, " M"]:
@@ -35,7 +35,7 @@ class LearntCodebook(nn.Module):
         return nearest_of(x, self.vectors.detach())
 
     def start(self, x: Float[Tensor, "M C"], rng: Draws) -> None:
-        """Nothing."""
+        """Does nothing."""
 
     def follow(self, x: Float[Tensor, "M C"], codes: Int[Tensor, " M"], rng: Draws) -> None:
-        """Nothing."""
+        """Does nothing."""

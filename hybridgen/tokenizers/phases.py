@@ -1,33 +1,73 @@
-"""What a decoder is shown in the course of training: the codes' sum, the latent, or both by the toss of a coin.
+"""The decoder's input in the course of training: the codes' sum, the latent, or either at random.
 
-One decoder must serve both inputs in a hybrid: codes alone, and codes plus residual (HART, arXiv:2410.10812,
-section 3.1).
+In a hybrid, one decoder serves both inputs: codes alone, and codes plus residual (HART, arXiv:2410.10812, section 3.1).
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-Phases = Literal["codes", "joint", "codes_first"]
+from annotated_types import Ge, Lt
 
 
 @dataclass(frozen=True)
 class Phase:
-    """Part of a training: the chance that the decoder sees the latent itself, and what learns."""
+    """Part of a training: the probability that the decoder's input is the latent itself, and the parts that learn."""
 
     latent_share: float
     learns: Literal["all", "decoder"]
 
 
-def phase_at(phases: Phases, progress: float, lead: float, tail: float) -> Phase:
-    """The phase at `progress` in [0, 1).
+class Phases(ABC):
+    """The phases of a training. Cards: registry/phases/."""
 
-    codes: codes throughout. joint: `lead` with the latent only, then half and half, and for the last `tail` the
-    decoder alone learns. codes_first: codes until `tail`, then the decoder alone, half and half (HART's own).
+    @abstractmethod
+    def at(self, progress: float) -> Phase:
+        """The phase at `progress` in [0, 1)."""
+
+
+@dataclass(frozen=True)
+class CodesOnly(Phases):
+    """The codes' sum, from beginning to end."""
+
+    def at(self, progress: float) -> Phase:
+        """Always the same."""
+        return Phase(0.0, "all")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Joint(Phases):
+    """The latent alone, then half and half; at the end the decoder alone learns, half and half.
+
+    Args:
+        lead: fraction of the training in which the decoder's input is the latent alone.
+        tail: fraction of the training, at its end, in which only the decoder learns.
     """
-    if phases == "codes":
-        return Phase(0.0, "all")
-    if progress >= 1 - tail:
-        return Phase(0.5, "decoder")
-    if phases == "codes_first":
-        return Phase(0.0, "all")
-    return Phase(1.0, "all") if progress < lead else Phase(0.5, "all")
+
+    lead: Annotated[float, Ge(0), Lt(1)] = 0.1
+    tail: Annotated[float, Ge(0), Lt(1)] = 0.19
+
+    def at(self, progress: float) -> Phase:
+        """One of three phases."""
+        if progress >= 1 - self.tail:
+            return _decoder_alone()
+        return Phase(1.0, "all") if progress < self.lead else Phase(0.5, "all")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodesFirst(Phases):
+    """The codes' sum; at the end the decoder alone learns, half and half (HART's own training).
+
+    Args:
+        tail: fraction of the training, at its end, in which only the decoder learns.
+    """
+
+    tail: Annotated[float, Ge(0), Lt(1)] = 0.19
+
+    def at(self, progress: float) -> Phase:
+        """One of two phases."""
+        return _decoder_alone() if progress >= 1 - self.tail else Phase(0.0, "all")
+
+
+def _decoder_alone() -> Phase:
+    return Phase(0.5, "decoder")

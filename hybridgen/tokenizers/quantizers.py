@@ -17,32 +17,18 @@ from hybridgen.nn.resize import enlarge, shrink
 from hybridgen.tokenizers.codebook import Codebook
 from hybridgen.tokenizers.entropy import entropy_loss
 from hybridgen.tokenizers.learnt_codebook import LearntCodebook
+from hybridgen.tokenizers.loss_weights import LossWeights
 from hybridgen.tokenizers.phi import Phis
 from hybridgen.types import Grid
 
 Growth = Literal["direct", "stepwise"]
 
 
-@dataclass(frozen=True)
-class Weights:
-    """Of the quantiser's losses.
-
-    Args:
-        commitment: of pulling the encoder towards the codes.
-        entropy: of using all codes, and each for sure.
-        temperature: of the soft assignment that the entropy is taken of.
-    """
-
-    commitment: float
-    entropy: float = 0.0
-    temperature: float = 0.01
-
-
 @dataclass
 class Learned:
-    """What a training pass gave: the painted sum, with gradient to phi and a learnt codebook; codes; losses.
+    """The result of a training pass: the painted sum, with gradient to phi and a learnt codebook; codes; losses.
 
-    "quantizer" is what is minimised; its unweighted terms stand beside it.
+    The loss "quantizer" is minimised; the other losses are its terms without their weights.
     """
 
     painted: Float[Tensor, "B C *grid"]
@@ -59,13 +45,18 @@ class PyramidQuantizer(nn.Module):
         codebook: shared by all scales.
         scales: grids, coarse to fine; the last one is the latent's grid.
         phi: smoothing of each scale.
-        growth: enlarge each scale's vectors to the finest grid and smooth there; or smooth them where they are, and
-            enlarge the sum from scale to scale.
-        weights: of the losses.
+        growth: "direct" enlarges each scale's vectors to the finest grid and smooths there; "stepwise" smooths them on
+            their own grid, and enlarges the sum from scale to scale.
+        weights: weights of the losses.
     """
 
     def __init__(
-        self, codebook: Codebook | LearntCodebook, scales: tuple[Grid, ...], phi: Phis, growth: Growth, weights: Weights
+        self,
+        codebook: Codebook | LearntCodebook,
+        scales: tuple[Grid, ...],
+        phi: Phis,
+        growth: Growth,
+        weights: LossWeights,
     ) -> None:
         super().__init__()
         self.codebook, self.scales, self.growth, self.weights = codebook, scales, growth, weights
@@ -85,23 +76,25 @@ class PyramidQuantizer(nn.Module):
     def contribution(
         self, vectors: Float[Tensor, "B n C"], s: int, learning: bool = False
     ) -> Float[Tensor, "B C *grid"]:
-        """What the vectors of scale s add to the map."""
+        """The addition of the vectors of scale s to the map."""
         h = to_grid(vectors.float(), self.scales[s])
         if self.growth == "direct":
             return self.phi.smooth(enlarge(h, self.scales[-1]), s, learning)
         h = self.phi.smooth(h, s, learning)
-        for grid in self.scales[s + 1 :]:  # enlarging is linear: what the sum goes through, each term does
+        for grid in self.scales[s + 1 :]:  # enlarging is linear, so each term is enlarged as the sum is
             h = enlarge(h, grid)
         return h
 
     def learn(self, latent: Float[Tensor, "B C *grid"], rng: Draws, follow: bool) -> Learned:
-        """The painted sum and the quantiser's loss; `follow`: a codebook of averages moves too.
+        """The painted sum and the quantiser's loss; `follow`: moving averages are updated too.
 
         Loss: mean over scales of commitment |z - sg f_s|^2 + |sg z - f_s|^2 (methods.md, section 1), and, if it has a
         weight, the entropy term.
         """
         still = latent.detach()
-        source = latent if self.weights.entropy else still  # only the entropy asks how what is left depends on z
+        source = (
+            latent if self.weights.entropy else still
+        )  # only the entropy term needs the gradient from what is left to z
         if not self.codebook.started:
             rows = [rng.everyone(to_sequence(shrink(still, g))).flatten(0, 1) for g in self.scales]
             self.codebook.start(torch.cat(rows), rng)
@@ -127,7 +120,7 @@ class PyramidQuantizer(nn.Module):
         total = self.weights.commitment * commitment + codebook
         if self.weights.entropy:
             rows = to_sequence(left).flatten(0, 1)
-            terms["entropy"] = entropy_loss(rows, self.codebook.vectors, self.weights.temperature)
+            terms["entropy"] = entropy_loss(rows, self.codebook.vectors, self.weights.entropy_temperature)
             total = total + self.weights.entropy * terms["entropy"]
         return terms | {"quantizer": total}
 

@@ -1,4 +1,4 @@
-"""What a tokenizer gives back: from its codes alone, and from the whole latent."""
+"""Reconstructions of a tokenizer: from its codes alone, and from the whole latent."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from hybridgen.types import Tokens
 
 @dataclass
 class Rebuilt:
-    """Pictures given back; `residual_share` is the part of the latents' variance that the codes leave (1: no codes)."""
+    """Reconstructions; `residual_share` is the part of the latents' variance that the codes leave (1: no codes)."""
 
     discrete: Float[Tensor, "B X *size"] | None
     full: Float[Tensor, "B X *size"]
@@ -35,11 +35,11 @@ def rebuild(tokenizer: Tokenizer, x: Float[Tensor, "B X *size"]) -> Rebuilt:
 
 
 def perplexity(codes: Int[Tensor, "*any"], vocab: int) -> float:
-    """How many codes are in use: exp of the entropy of their frequencies."""
+    """The effective number of codes in use: exp of the entropy of their frequencies."""
     share = torch.bincount(codes.flatten(), minlength=vocab).double() / codes.numel()
     return torch.exp(-(share * share.clamp_min(1e-12).log()).sum()).item()
 
 
 def used_share(codes: Int[Tensor, "*any"], vocab: int) -> float:
-    """The share of the codebook that occurs at all."""
+    """The fraction of the codebook that occurs."""
     return codes.unique().numel() / vocab

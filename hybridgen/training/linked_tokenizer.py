@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hybridgen.config.migrate import migrate
+from hybridgen.config.migrate import first_words
 from hybridgen.runs.run import Run
 from hybridgen.system.errors import UserError
 
@@ -29,7 +29,7 @@ def linked_tokenizer(run: Run, key: Mapping[str, Any], name: str) -> Path | None
         return folder
     if not (folder / "config.yaml").is_file():
         raise UserError(f"{folder}: the tokenizer of {run.path} is not there, and today's config and data make another")
-    if changes := list(_changes("", _in_todays_words(Run(folder).config), _in_todays_words(key))):
+    if changes := list(_changes("", _as_config(Run(folder).config), _as_config(key))):
         raise UserError(
             f"{run.path}: what its tokenizer depends on has changed; its generator knows that tokenizer's codes only"
             + "".join(f"\n  {line}" for line in changes)
@@ -38,12 +38,12 @@ def linked_tokenizer(run: Run, key: Mapping[str, Any], name: str) -> Path | None
     return folder
 
 
-def _in_todays_words(key: Mapping[str, Any]) -> dict[str, Any]:
+def _as_config(key: Mapping[str, Any]) -> dict[str, Any]:
     """A key with its parts at their places in a config, in the option names of today."""
     plain = json.loads(json.dumps(dict(key)))
     rest = {name: value for name, value in plain.items() if name not in ("tokenizer", "training")}
     parts = {"model": {"tokenizer": plain.get("tokenizer")}, "train": {"tokenizer": plain.get("training")}}
-    return migrate(rest | parts)
+    return first_words(rest | parts)
 
 
 def _changes(path: str, before: Any, now: Any) -> Iterator[str]:

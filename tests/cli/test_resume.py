@@ -66,11 +66,12 @@ def test_a_run_with_a_part_file_asks_for_its_folder_again(stopped, tmp_path, cap
     marker = tmp_path / "IMPORTED"
     (tmp_path / "mine.py").write_text(
         "from pathlib import Path\n"
-        "from hybridgen.heads.flow import FlowHead\n"
+        "from hybridgen.heads.flow import FlowHead, FlowMatching, Objective\n"
         f"Path({str(marker)!r}).touch()\n"
         "class Mine(FlowHead):\n"
         "    def __init__(self, tokens, width, *, mlp_width: int = 16, inner: float = 2.0, depth: int = 1,\n"
-        "                 times: str = 'logit_normal', normalise: str = 'measured', constant: float = 0.6) -> None:\n"
+        "                 objective: Objective = FlowMatching(), normalise: str = 'measured',\n"
+        "                 constant: float = 0.6) -> None:\n"
         "        super().__init__(tokens, width, mlp_width=mlp_width, depth=depth)\n"
     )
     capsys.readouterr()

@@ -9,16 +9,29 @@ from hybridgen.laws.toy import CLASSES, plain, pyramid
 from tests.laws.tiny import DIMS, MASKED, SLOW, TRANSFORMER, build, cards
 
 POOLED = [
-    "places=none",
-    "modulation=pooled",
-    "pool=mean",
-    "norm=rms",
-    "norm_gain=true",
-    "one_norm=true",
-    "qk_norm=true",
+    "positions.places=none",
+    "condition.modulation=pooled",
+    "condition.pool=mean",
+    "block.norm=rms",
+    "block.norm_gain=true",
+    "block.one_norm=true",
+    "block.qk_norm=true",
 ]
-TURNED = ["rotary=interleaved", "rotates=read", "coordinates=index", "prefix_rotary=zero", "prefix_sees=past"]
-BARE = ["places=none", "levels=none", "modulation=none", "norm=rms", "mlp=swiglu", "biases=none"]
+TURNED = [
+    "positions.rotary=interleaved",
+    "positions.rotates=read",
+    "positions.coordinates=index",
+    "positions.prefix_rotary=zero",
+    "condition.prefix_sees=past",
+]
+BARE = [
+    "positions.places=none",
+    "positions.levels=none",
+    "condition.modulation=none",
+    "block.norm=rms",
+    "block.mlp=swiglu",
+    "block.biases=none",
+]
 CARDS = [
     pytest.param(
         card, options, plain if card.startswith("masked") else pyramid,
@@ -30,26 +43,65 @@ OPTIONS = (
     [
         ("causal", [*TRANSFORMER, *more], tokens)
         for more, tokens in [
-            (["cross=true"], pyramid),
-            (["places=sincos", "levels=resolution", "qk_norm=true"], pyramid),
+            (["condition.cross=true"], pyramid),
+            (["positions.places=sincos", "positions.levels=resolution", "block.qk_norm=true"], pyramid),
             (["reads=vectors"], plain),
-            (["reads=codes", "places=sincos"], plain),
-            (["start=vector", "modulation=shared", "biases=no_key", "attention_gain=0.25"], pyramid),
+            (["reads=codes", "positions.places=sincos"], plain),
+            (
+                [
+                    "condition.start=vector",
+                    "condition.modulation=shared",
+                    "block.biases=no_key",
+                    "block.attention_gain=0.25",
+                ],
+                pyramid,
+            ),
         ]
     ]
     + [
         ("causal", [*TRANSFORMER, "width=24", *more], tokens)  # heads of 12: pairs for one, two and three axes
         for more, tokens in [
-            (["rotary=axis", "prefix=both", "prefix_rotary=identity", "mlp=gelu_erf", "mlp_multiple=5"], pyramid),
-            (["start=prefix", "prefix=both", "rotary=crossed", "rotary_shift=true", "levels=index", *POOLED], pyramid),
-            (["start=prefix", "prefix=vector", "reads=codes", "embeds=false", *TURNED, *BARE], plain),
-            (["prefix=both", "prefix_sees=past", "reads=vectors", "rotary=axis", "rotates=read"], plain),
+            (
+                [
+                    "positions.rotary=axis",
+                    "condition.prefix=both",
+                    "positions.prefix_rotary=identity",
+                    "block.mlp=gelu_erf",
+                    "block.mlp_multiple=5",
+                ],
+                pyramid,
+            ),
+            (
+                [
+                    "condition.start=prefix",
+                    "condition.prefix=both",
+                    "positions.rotary=crossed",
+                    "positions.rotary_shift=true",
+                    "positions.levels=index",
+                    *POOLED,
+                ],
+                pyramid,
+            ),
+            (
+                ["condition.start=prefix", "condition.prefix=vector", "reads=codes", "embeds=false", *TURNED, *BARE],
+                plain,
+            ),
+            (
+                [
+                    "condition.prefix=both",
+                    "condition.prefix_sees=past",
+                    "reads=vectors",
+                    "positions.rotary=axis",
+                    "positions.rotates=read",
+                ],
+                plain,
+            ),
         ]
     ]
     + [
         ("masked", [*MASKED, *more], plain)
         for more in [
-            ["mlp=gelu_erf", "encoder_width=16", "encoder_heads=2"],
+            ["block.mlp=gelu_erf", "encoder_width=16", "encoder_heads=2"],
             ["sees=all", "reads=codes", "out_places=false"],
             ["sees=all", "depth=0", "norm_places=false", "encoder_width=16", "encoder_heads=2"],
         ]

@@ -3,6 +3,10 @@
 import pytest
 import torch
 
+from hybridgen.config.registry import Registry
+from hybridgen.config.yaml_text import Place
+from hybridgen.diffusion.denoising import Denoising
+from hybridgen.diffusion.flow_matching import FlowMatching
 from hybridgen.diffusion.solvers import DDPM, Heun
 from hybridgen.heads.categorical import CategoricalHead, filter_logits
 from hybridgen.heads.denoise import guide
@@ -10,6 +14,7 @@ from hybridgen.heads.diffusion import DiffusionHead
 from hybridgen.heads.flow import FlowHead
 from hybridgen.heads.grid_diffusion import GridDiffusionHead
 from hybridgen.heads.grid_flow import GridFlowHead
+from hybridgen.heads.grid_net import Layout
 from hybridgen.heads.regression import RegressionHead
 from hybridgen.laws.code_heads import CODE_LAWS
 from hybridgen.laws.measure import stirred
@@ -18,73 +23,81 @@ from hybridgen.laws.residual_heads import RESIDUAL_LAWS
 from hybridgen.nn.draws import Draws, keyed
 from hybridgen.system.errors import UserError
 from hybridgen.types import Condition, TokenSpec
+from tests.laws.tiny import SLOW, build, cards, tiny
 
-WIDTH = 8
-GRIDS = [(6,), (2, 3), (2, 1, 3)]
+WIDTH = 16
+GRIDS = [(6,), (2, 4), (2, 2, 4)]
 TOKEN, GRID = {"mlp_width": 16, "depth": 2}, {"head_width": 16, "depth": 2, "heads": 2}
-EPS = {"prediction": "eps", "times": "uniform"}
-RESIDUAL = {
-    "flow": (FlowHead, TOKEN),
-    "flow uniform": (FlowHead, {**TOKEN, "times": "uniform"}),
-    "flow unscaled": (FlowHead, {**TOKEN, "normalise": "none"}),
-    "diffusion": (DiffusionHead, TOKEN),
-    "diffusion eps": (DiffusionHead, {**TOKEN, "prediction": "eps"}),
-    "diffusion x0": (DiffusionHead, {**TOKEN, "prediction": "x0", "schedule": "linear", "learned_variance": False}),
-    "diffusion bins": (DiffusionHead, {**TOKEN, "likelihood": "bins"}),
-    "grid flow": (GridFlowHead, GRID),
-    "grid flow patches": (GridFlowHead, {**GRID, "patch": 2, "places": "kept", "unread": True, "time_input": "data"}),
-    "grid flow circle": (GridFlowHead, {**GRID, "curve": "circle", "guided_channels": 2}),
-    "grid flow vp": (GridFlowHead, {**GRID, **EPS, "curve": "vp", "span": (1e-3, 1.0)}),
-    "grid diffusion patches": (GridDiffusionHead, {**GRID, "patch": 2, "guided_channels": 2, "mlp_ratio": 2.0}),
-    "grid diffusion": (GridDiffusionHead, GRID),
-    "regression": (RegressionHead, TOKEN),
-    "regression unscaled": (RegressionHead, {**TOKEN, "normalise": "none"}),
-}
+EPS = FlowMatching(prediction="eps", times="uniform")
+MORE = {  # what the options of a card can make of it
+    "flow": ["objective.times=uniform", "normalise=none", "objective=denoising"],
+    "diffusion": [
+        "objective.prediction=eps", "objective.likelihood=bins",
+        "objective={prediction: x0, schedule: linear, learned_variance: false}",
+    ],
+    "grid_flow": [
+        "layout={patch: 2, places: kept}", "objective={unread: true, time_input: data}", "guided_channels=2",
+        "objective.curve=circle", "objective={curve: vp, prediction: eps, times: uniform, span: [1.0e-3, 1.0]}",
+    ],
+    "grid_diffusion": [
+        "layout.patch=2", "guided_channels=2", "mlp_ratio=2.0", "layout={condition_input: plain, places: kept}",
+    ],
+    "regression": ["normalise=none"],
+}  # fmt: skip
+REGISTRY = Registry()
+PRESETS = [
+    name
+    for name in REGISTRY.names("residual_head")
+    if REGISTRY.card("residual_head", name, Place("test")).options.values
+]
+CASES = [(card, options, GRIDS[0]) for card, options in cards("residual_head")]
+CASES += [(card, [*tiny("residual_head", card), more], GRIDS[0]) for card in MORE for more in MORE[card]]
+CASES += [
+    (card, options, grid) for card, options in cards("residual_head") if card not in PRESETS for grid in GRIDS[1:]
+]
 
 
 def tokens(grid=(6,), channels=3, vocab=11):
     return TokenSpec(grid=grid, channels=channels, scales=(grid,), vocab=vocab)
 
 
-@pytest.mark.parametrize("law", RESIDUAL_LAWS, ids=lambda law: law.__name__)
-@pytest.mark.parametrize(("kind", "options"), RESIDUAL.values(), ids=RESIDUAL.keys())
-def test_residual_law(kind, options, law):
-    torch.manual_seed(0)
-    law(kind(tokens(), WIDTH, **options), tokens(), WIDTH)
+def short(value):
+    """The name of a case."""
+    return value if isinstance(value, str) else "x".join(map(str, value)) if isinstance(value, tuple) else value[-1]
 
 
-@pytest.mark.parametrize("grid", GRIDS, ids=str)
-@pytest.mark.parametrize("kind", [GridFlowHead, GridDiffusionHead])
-def test_residual_laws_in_any_dimension(kind, grid):
+@pytest.mark.parametrize(
+    ("card", "options", "grid"),
+    [pytest.param(*case, marks=SLOW if case[0] in PRESETS else ()) for case in CASES],
+    ids=short,
+)
+def test_residual_laws(card, options, grid):
+    """Over every card: as it is, with other options, and in two and three dimensions."""
     torch.manual_seed(0)
-    head = kind(tokens(grid), WIDTH, **GRID)
+    head = build("residual_head", card, options, {"tokens": tokens(grid), "width": WIDTH})
     for law in RESIDUAL_LAWS:
         law(head, tokens(grid), WIDTH)
-
-
-@pytest.mark.parametrize("law", RESIDUAL_LAWS, ids=lambda law: law.__name__)
-@pytest.mark.parametrize("kind", [GridFlowHead, GridDiffusionHead])
-def test_residual_law_of_a_plain_condition(kind, law):
-    torch.manual_seed(0)
-    law(kind(tokens(), 16, **GRID, condition_input="plain", places="kept"), tokens(), 16)
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (
-            lambda: GridFlowHead(tokens(), WIDTH, **GRID, condition_input="plain"),
+            lambda: GridFlowHead(tokens(), 8, **GRID, layout=Layout(condition_input="plain")),
             "width 8 are no condition of width 16",
         ),
-        (lambda: GridFlowHead(tokens(), WIDTH, **GRID, patch=4, places="kept"), "does not tile the grid"),
         (
-            lambda: GridFlowHead(tokens(), WIDTH, **GRID, places="kept").net(
+            lambda: GridFlowHead(tokens(), WIDTH, **GRID, layout=Layout(patch=4, places="kept")),
+            "does not tile the grid",
+        ),
+        (
+            lambda: GridFlowHead(tokens(), WIDTH, **GRID, layout=Layout(places="kept")).net(
                 torch.zeros(1, 4, 3), torch.zeros(1, 4), torch.zeros(1, 1, WIDTH), (4,)
             ),
             "kept for the grid",
         ),
         (
-            lambda: stirred(GridFlowHead(tokens(), WIDTH, **GRID, **EPS)).draw(
+            lambda: stirred(GridFlowHead(tokens(), WIDTH, **GRID, objective=EPS)).draw(
                 torch.zeros(1, 1, WIDTH), (6,), torch.zeros(1, 1, 6, 3), Heun(), 2
             ),
             "set start of the solver below 1",
@@ -113,7 +126,7 @@ def test_code_law(options, law):
     [
         (FlowHead, {"mlp_width": 64}, Heun(), 12),
         (DiffusionHead, {"mlp_width": 64}, DDPM(), 25),
-        (DiffusionHead, {"mlp_width": 64, "prediction": "eps"}, DDPM(), 25),
+        (DiffusionHead, {"mlp_width": 64, "objective": Denoising(prediction="eps")}, DDPM(), 25),
         (GridFlowHead, {"head_width": 64, "depth": 2}, Heun(), 12),
         (GridDiffusionHead, {"head_width": 64, "depth": 2}, DDPM(), 25),
     ],

@@ -30,6 +30,7 @@ CODES = ["residual_head=null", "tokenizer=pyramid"]
 ALL_AT_ONCE = ["order=last", "backbone=none", "code_head=null", "join=hidden"]
 GUESSES = ["backbone.sees=all", "backbone.reads=codes", "backbone.embeds=false", "code_head.modulated=false"]
 NO_CODES = ["code_head=null", "join=hidden"]
+SINES = ["positions.places=sincos", "positions.levels=resolution", "block.qk_norm=true"]
 MODELS = {
     "hybrid": ([], GUIDED, 2),
     "hybrid in sets": (["order.drop=0.5", "order.keep_at_least=1"], SETS, 2),
@@ -44,7 +45,7 @@ MODELS = {
     "join hidden": (["join=hidden"], PLAIN, 2),
     "join with a convolution": (["join_conv=true"], SETS, 2),
     "mixtures": ([], Sampler(mix=0.5, head_steps=2, temperature=(1.0, 0.5)), 2),
-    "sines": (["backbone.places=sincos", "backbone.levels=resolution", "backbone.qk_norm=true"], GUIDED, 2),
+    "sines": ([f"backbone.{option}" for option in SINES], GUIDED, 2),
     "codes": (CODES, SETS, 2),
     "codes, video": (CODES, GUIDED, 3),
     "one scale, code by code": (
@@ -73,7 +74,7 @@ MODELS = {
         Sampler(sets=4, by="confidence", guidance=2.0), 2,
     ),
     "codes and residual, in random sets": (
-        ["tokenizer=discrete", "order=sets", "backbone=masked", "backbone.dropout=0.1"], SETS, 3,
+        ["tokenizer=discrete", "order=sets", "backbone=masked", "backbone.block.dropout=0.1"], SETS, 3,
     ),
 }  # fmt: skip
 

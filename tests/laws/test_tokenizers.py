@@ -19,16 +19,16 @@ from hybridgen.nn.draws import Draws, keyed
 from hybridgen.nn.positions import to_sequence
 from hybridgen.nn.resize import shrink
 from hybridgen.tokenizers.canvas import replay
-from tests.laws.tiny import ONE_SCALE, PYRAMID, SHALLOW, SLOW, build, cards
+from tests.laws.tiny import ONE_SCALE, PYRAMID, SHALLOW, SIMPLE, SLOW, build, cards
 
 MORE = [
     ("pyramid", [*PYRAMID, "phi=blend"]),
     ("pyramid", [*PYRAMID, "phi=none"]),
-    ("pyramid", [*PYRAMID, "phi_count=2", "phi_last=training", "growth=stepwise"]),
-    ("hybrid", [*PYRAMID, "codebook=gradient", "normalise=true", "entropy=0.1"]),
+    ("pyramid", [*PYRAMID, "phi.count=2", "phi.last=training", "growth=stepwise"]),
+    ("hybrid", [*PYRAMID, "codebook=gradient", "normalise=true", "loss.entropy=0.1"]),
     ("hybrid", [*PYRAMID[:3], "net=normed", *SHALLOW]),
     ("discrete", [*ONE_SCALE, "normalise=true", "latent_scale=0.5"]),
-    ("continuous", [*PYRAMID[2:], "latent_scale=0.5"]),
+    ("continuous", [*SIMPLE, "latent_scale=0.5"]),
 ]
 
 

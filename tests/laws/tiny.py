@@ -1,5 +1,6 @@
 """Options with which each card builds in milliseconds, and the parts they build."""
 
+import json
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -13,55 +14,28 @@ from hybridgen.config.registry import Registry
 from hybridgen.laws.toy import data
 from hybridgen.model import HybridModel
 
-PYRAMID = ["scales=[1, 2, 4]", "vocab=11", "channels=3", "widths=[8]", "encoder_blocks=1", "decoder_blocks=1"]
-ONE_SCALE = ["scales=[]", *PYRAMID[1:]]
-NORMED = [
-    f"net.{option}"
-    for option in (
-        "base=4", "multipliers=[1,2]", "groups=1", "encoder_blocks=1", "decoder_blocks=1", "encoder_attention=[1]",
-    )
-]  # fmt: skip
-SHALLOW = NORMED[:-1]  # without attention: fewer roundings on the way, for the law of bf16
-MIRRORED = [*NORMED, "net.decoder_attention=[1]"]
-SHARED = [*PYRAMID[:3], *MIRRORED, "phi_count=2"]
-TOKEN_NET = ["mlp_width=16", "depth=2"]
-GRID_NET = ["head_width=16", "depth=2", "heads=2"]
-TRANSFORMER = ["width=16", "depth=2", "heads=2", "mlp_ratio=2"]
-MASKED = [*TRANSFORMER, "encoder_width=12", "encoder_depth=1", "encoder_heads=3", "buffer=2"]
 
-TINY = {
-    "tokenizer": {
-        "continuous": PYRAMID[2:],
-        "discrete": ONE_SCALE,
-        "hybrid": PYRAMID,
-        "hybrid_codes_first": PYRAMID,
-        "hybrid_vq_ch160_v4096": SHARED,
-        "kl16": ["channels=3", *NORMED],
-        "multiscale_vq_ch160_v4096": SHARED,
-        "patch": [],
-        "pyramid": PYRAMID,
-        "sd_vae": ["channels=3", *NORMED],
-        "vq16": ["vocab=11", "channels=3", *MIRRORED, "net.inner=5"],
-        "vq8": ["vocab=11", "channels=3", *MIRRORED, "net.inner=5"],
-    },
-    "conditioner": {"label": ["drop=0.5"], "none": [], "text": ["features=4", "length=3", "drop=0.5"]},
-    "order": {"last": [], "scales": [], "sets": [], "sets_cosine": []},
-    "backbone": {"causal": TRANSFORMER, "masked": MASKED, "none": ["width=16"]}
-    | {f"masked_mar_{size}": [*MASKED, "dropout=0.0"] for size in "bhl"},
-    "code_head": {"categorical": []},
-    "residual_head": {
-        "diffusion": TOKEN_NET,
-        "diffusion_hart": TOKEN_NET,
-        "flow": TOKEN_NET,
-        "grid_diffusion": GRID_NET,
-        "grid_diffusion_dit": GRID_NET,
-        "grid_flow": GRID_NET,
-        "grid_flow_sit": GRID_NET,
-        "regression": TOKEN_NET,
-    }
-    | {f"diffusion_mar_{size}": TOKEN_NET for size in "bhl"},
-    "solver": {"ddim": [], "ddpm": [], "dopri5": [], "dpm++": [], "euler": [], "heun": [], "sde": []},
-}
+def said(options: Mapping[str, Any], above: str = "") -> list[str]:
+    """Options as overrides: ["depth=2", "net.base=4"]."""
+    return [
+        text
+        for name, value in options.items()
+        for text in (
+            said(value, f"{above}{name}.") if isinstance(value, dict) else [f"{above}{name}={json.dumps(value)}"]
+        )
+    ]
+
+
+def tiny(slot: str, card: str) -> list[str]:
+    """The options with which a card builds in milliseconds, which it states itself."""
+    return said(Registry().tiny(slot, card))
+
+
+PYRAMID, ONE_SCALE, SIMPLE = (tiny("tokenizer", card) for card in ("pyramid", "discrete", "continuous"))
+TRANSFORMER, MASKED = (tiny("backbone", card) for card in ("causal", "masked"))
+SHALLOW = [  # without attention: fewer roundings on the way, for the law of bf16
+    "net.base=4", "net.multipliers=[1,2]", "net.groups=1", "net.encoder_blocks=1", "net.decoder_blocks=1",
+]  # fmt: skip
 STANDARD = {
     "tokenizer": "hybrid",
     "conditioner": "label",
@@ -81,8 +55,8 @@ def path_of(slot: str) -> str:
 
 
 def cards(slot: str) -> list[tuple[str, list[str]]]:
-    """Every card of a slot, with its tiny options; a card without them is an error."""
-    return [(name, TINY[slot][name]) for name in Registry().names(slot)]
+    """Every card of a slot, with its tiny options."""
+    return [(name, tiny(slot, name)) for name in Registry().names(slot)]
 
 
 def build(slot: str, card: str, options: list[str], offered: Mapping[str, Any] | None = None) -> Any:
@@ -105,7 +79,7 @@ def composed_model(*overrides: str) -> Composed:
     for slot, standard in STANDARD.items():
         card = chosen.get(slot, standard)
         settings.append(f"model.{slot}={card}")
-        settings += [] if card == "null" else [f"model.{slot}.{option}" for option in TINY[slot][card]]
+        settings += [] if card == "null" else [f"model.{slot}.{option}" for option in tiny(slot, card)]
     return experiment(
         *settings, *(f"model.{override}" for override in overrides if override.split("=")[0] not in STANDARD)
     )

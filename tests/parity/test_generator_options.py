@@ -20,24 +20,29 @@ from hybridgen.types import Tokens
 CASES = {"var": "var_vqvae", "var_shared_aln": "var_vqvae", "llamagen_c2i": "llamagen_vq", "hart_t2i": "hart_tokenizer"}
 SWITCHED = {
     "var": """
-        backbone.norm=rms backbone.norm_eps=1e-2 backbone.places=sincos backbone.levels=resolution backbone.mlp=gelu_erf
-        backbone.qk_norm=false backbone.biases=all backbone.modulation=none backbone.start=learned
-        backbone.prefix=vector code_head.norm=rms code_head.norm_eps=1e-2 code_head.modulated=false
+        backbone.block.norm=rms backbone.block.norm_eps=1e-2 backbone.positions.places=sincos
+        backbone.positions.levels=resolution backbone.block.mlp=gelu_erf backbone.block.qk_norm=false
+        backbone.block.biases=all backbone.condition.modulation=none backbone.condition.start=learned
+        backbone.condition.prefix=vector code_head.norm=rms code_head.norm_eps=1e-2 code_head.modulated=false
         conditioner.null_is=vector
     """,
-    "var_shared_aln": "backbone.attention_gain=1.0 backbone.modulation=pooled",
+    "var_shared_aln": "backbone.block.attention_gain=1.0 backbone.condition.modulation=pooled",
     "llamagen_c2i": """
-        backbone.norm=layer backbone.norm_eps=1e-2 backbone.rotary=axis backbone.rotary=crossed backbone.rotary=none
-        backbone.rotates=drawn backbone.prefix_rotary=identity backbone.prefix_rotary=rotate backbone.places=sincos
-        backbone.levels=table backbone.biases=no_key backbone.start=vector code_head.norm=layer code_head.norm_eps=1e-2
+        backbone.block.norm=layer backbone.block.norm_eps=1e-2 backbone.positions.rotary=axis
+        backbone.positions.rotary=crossed backbone.positions.rotary=none backbone.positions.rotates=drawn
+        backbone.positions.prefix_rotary=identity backbone.positions.prefix_rotary=rotate
+        backbone.positions.places=sincos backbone.positions.levels=table backbone.block.biases=no_key
+        backbone.condition.start=vector code_head.norm=layer code_head.norm_eps=1e-2
     """,
     "hart_t2i": """
-        backbone.norm=layer backbone.norm_gain=false backbone.one_norm=false backbone.rotary=axis
-        backbone.rotary=interleaved backbone.coordinates=index backbone.rotary_shift=false backbone.pool=max
-        backbone.prefix_rotary=identity backbone.prefix_rotary=zero backbone.prefix_sees=past backbone.padding=masked
-        backbone.levels=resolution backbone.modulation=none backbone.prefix=both backbone.mlp=gelu
-        code_head.pool=given code_head.pool=mean code_head.norm=layer code_head.norm_gain=false
-        conditioner.norm=none conditioner.norm_eps=1.0 conditioner.null_is=random conditioner.null_mask=all
+        backbone.block.norm=layer backbone.block.norm_gain=false backbone.block.one_norm=false
+        backbone.positions.rotary=axis backbone.positions.rotary=interleaved backbone.positions.coordinates=index
+        backbone.positions.rotary_shift=false backbone.condition.pool=max backbone.positions.prefix_rotary=identity
+        backbone.positions.prefix_rotary=zero backbone.condition.prefix_sees=past backbone.condition.padding=masked
+        backbone.positions.levels=resolution backbone.condition.modulation=none backbone.condition.prefix=both
+        backbone.block.mlp=gelu code_head.pool=given code_head.pool=mean code_head.norm=layer
+        code_head.norm_gain=false conditioner.norm=none conditioner.norm_eps=1.0 conditioner.null_is=random
+        conditioner.null_mask=all
     """,
 }
 SEEN = 3e-5  # logits are compared to 1e-5

@@ -56,7 +56,7 @@ def told(case, model, key):
 @torch.no_grad()
 def test_angles(case, model):
     """Of the image's scales but the first in the frame of the finest, of a text; and what they make of a query."""
-    turning = model.backbone.turning
+    turning = model.backbone.rotary
     one = Condition(vector=torch.zeros(1, 1), positions=told(case, model, "gen").positions[:1])
     where = [(s, every_position(1, model.tokenizer.spec.scales[s])) for s in range(1, SCALES)]
     image, text = turning.at(where, one, 6), turning.prefix(one, 6)  # after the first row's text

@@ -37,7 +37,7 @@ def tokenizer(case):
 @pytest.fixture(scope="module")
 def smoothed(case):
     """The same weights, with phi at the finest scale always: the inherited code-only path."""
-    return tokenizer_of(case, "phi_last=always")
+    return tokenizer_of(case, "phi.last=always")
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_codes_alone(case, smoothed):
 
 
 def test_stepwise_growth(case, tokens):
-    grown = tokenizer_of(case, "phi_last=always", "growth=stepwise")
+    grown = tokenizer_of(case, "phi.last=always", "growth=stepwise")
     case.check("discrete.embed_to_fhat_small_to_large_last", painted(grown, tokens).canvas.latent)
 
 
@@ -103,7 +103,7 @@ def test_recursion(case, tokenizer, tokens):
     case.check("recursion.image_pm1", tokenizer.decode(canvas.latent))
 
 
-MUTATIONS = ["phi_last=never", "phi_last=always", "phi_ratio=0.4", "growth=stepwise", "commitment=0"]
+MUTATIONS = ["phi.last=never", "phi.last=always", "phi.ratio=0.4", "growth=stepwise", "loss.commitment=0"]
 
 
 def compare(case, other):

@@ -48,7 +48,7 @@ def condition(case, model, key):
 
 def test_angles(case, model):
     """Cosine and sine of each pair: zeros for the prefix, then the grid row by row."""
-    turning, given = model.backbone.turning, condition(case, model, "gen")
+    turning, given = model.backbone.rotary, condition(case, model, "gen")
     prefix = 1 if given.tokens is None else given.tokens.shape[1]
     every = torch.arange(case.outs["freqs_cis"].shape[0] - prefix)[None]
     one = Condition(vector=torch.zeros(1, 1))

@@ -55,9 +55,9 @@ def test_training(case, tokenizer):
 
 MUTATIONS = {
     "normalise=false": "",
-    "commitment=1": "",
-    "entropy=0.2": "",
-    "entropy_temperature=0.02": "",
+    "loss.commitment=1": "",
+    "loss.entropy=0.2": "",
+    "loss.entropy_temperature=0.02": "",
     "net.pad=both": "",
     "net.eps=1e-4": "",
     "net.inner=0": "size mismatch",

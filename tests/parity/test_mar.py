@@ -175,11 +175,11 @@ def test_generation(case, model, name):
 
 
 SWITCHED = {
-    "model.backbone.mlp=gelu": "train.encoder",
-    "model.residual_head.schedule=linear": "train.rows.mse",
-    "model.residual_head.clip=1.0": "head.sample10.cfg1",
-    "model.residual_head.prediction=v": "head.sample10.cfg1",
-    "model.residual_head.likelihood=density": "train.rows.vb",
+    "model.backbone.block.mlp=gelu": "train.encoder",
+    "model.residual_head.objective.schedule=linear": "train.rows.mse",
+    "model.residual_head.objective.clip=1.0": "head.sample10.cfg1",
+    "model.residual_head.objective.prediction=v": "head.sample10.cfg1",
+    "model.residual_head.objective.likelihood=density": "train.rows.vb",
     "model.residual_head.normalise=constant": "gen_nocfg.latent",
 }
 

@@ -36,7 +36,7 @@ REFUSED = [
     ("mar", "backbone.out_places=false"), ("mar", "backbone.norm_places=false"), ("mar", "backbone.sees=all"),
     ("mar", "backbone.buffer=4"), ("mar", "backbone.encoder_width=48"), ("mar", "backbone.encoder_depth=1"),
     ("mar", "conditioner.null_is=row"), ("mar", "residual_head.depth=1"),
-    ("hart_t2i", "conditioner.project=mlp"), ("hart_t2i", "join=add"), ("hart_t2i", "backbone.mlp_multiple=96"),
+    ("hart_t2i", "conditioner.project=mlp"), ("hart_t2i", "join=add"), ("hart_t2i", "backbone.block.mlp_multiple=96"),
     ("llamagen_c2i", "code_head.bias=true"), ("llamagen_c2i", "backbone.embeds=true"),
     ("llamagen_c2i", "backbone.reads=vectors"), ("llamagen_c2i", "backbone.mlp_ratio=5.0"),
     ("llamagen_c2i", "conditioner.null_is=vector"),

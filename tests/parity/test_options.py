@@ -12,7 +12,6 @@ SIZES, REASONS = LISTED.pop("sizes"), LISTED.pop("reasons")
 NAMED = [
     (part, option, *one) for part, options in LISTED.items() for option in options for one in options[option].items()
 ]
-NESTED = ("net", "solver")
 
 
 def options_of(part, value):
@@ -25,8 +24,9 @@ def options_of(part, value):
         return {part}
     card = yaml.safe_load(path.read_text()).get("options", {}) if path else {}
     said = {**card, **entry}
-    inner = {f"{o}.{k}" for o in NESTED if isinstance(said.get(o), dict) for k in said[o] if k != "card"}
-    return (said.keys() - {"card"}) | inner
+    nested = {option: value for option, value in said.items() if isinstance(value, dict)}
+    named = said.keys() - {"card"} - {option for option, value in nested.items() if "card" not in value}
+    return named | {f"{option}.{name}" for option, value in nested.items() for name in value if name != "card"}
 
 
 def published():

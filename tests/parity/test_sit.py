@@ -19,6 +19,7 @@ from hybridgen.diffusion.solvers import Euler, Heun
 from hybridgen.nn.positions import to_grid, to_sequence
 
 CURVES = {"Linear": LINEAR, "GVP": CIRCLE, "VP": VARIANCE_PRESERVING}
+NAMES = {"Linear": "line", "GVP": "circle", "VP": "vp"}  # of the same
 PREDICTIONS = {"velocity": "velocity", "noise": "eps", "score": "score"}
 LOSSES = [(c, "velocity", "none") for c in CURVES] + [
     (c, p, w) for c in CURVES for p in ("noise", "score") for w in ("none", "velocity", "likelihood")
@@ -53,7 +54,7 @@ def variant(model, curve, prediction, weight="none"):
     """The same network, taken to predict something else on another path."""
     other, head = copy.copy(model), copy.copy(model.residual_head)
     other._modules = {**model._modules, "residual_head": head}
-    head.objective = replace(head.objective, path=CURVES[curve], prediction=PREDICTIONS[prediction], weight=weight)
+    head.objective = replace(head.objective, curve=NAMES[curve], prediction=PREDICTIONS[prediction], weight=weight)
     return other
 
 

@@ -11,9 +11,9 @@ from hybridgen.published.token_head import token_head
 from hybridgen.types import TokenSpec
 
 CASES = {
-    "hart_t2i": ["clip=1.0", "normalise=constant", "mlp_width=64", "depth=2"],
-    "hart_t2i_adaln": ["clip=1.0", "normalise=constant", "mlp_width=32", "depth=1"],
-    "mar": ["clip=0.0", "normalise=none", "mlp_width=64", "depth=2"],
+    "hart_t2i": ["objective.clip=1.0", "normalise=constant", "mlp_width=64", "depth=2"],
+    "hart_t2i_adaln": ["objective.clip=1.0", "normalise=constant", "mlp_width=32", "depth=1"],
+    "mar": ["objective.clip=0.0", "normalise=none", "mlp_width=64", "depth=2"],
 }
 DRAWS = {  # steps, guidance (ours is 1 more than HART's) and temperature; None: each row by itself
     "hart_t2i": {"sample.cfg2.5": (8, 3.5), "sample.cfg0": (8, 1.0), "sample.cfg1_unguided": (8, None)},

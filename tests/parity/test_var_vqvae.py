@@ -84,12 +84,12 @@ def test_recursion(case, tokenizer, tokens):
 
 
 MUTATIONS = {
-    "phi_count=1": "Unexpected key",
-    "phi_last=never": "",
-    "phi_ratio=0.6": "",
-    "phi=residual": "",
+    "phi.count=1": "Unexpected key",
+    "phi.last=never": "",
+    "phi.ratio=0.6": "",
+    "phi={card: residual, count: 4, last: always}": "",
     "growth=stepwise": "",
-    "commitment=0.3": "",
+    "loss.commitment=0.3": "",
     "latent_scale=1.01": "",
     "normalise=true": "",
     "codebook=averages": "Unexpected key",

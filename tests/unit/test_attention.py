@@ -5,7 +5,7 @@ import torch
 
 from hybridgen.nn import attention
 from hybridgen.nn.attention import Attention, KeyValues, attend
-from hybridgen.nn.block import Block
+from hybridgen.nn.block import Block, BlockStyle
 from hybridgen.nn.draws import keyed
 
 
@@ -44,7 +44,7 @@ def test_softmax_by_hand():
 @pytest.mark.parametrize("qk_norm", [False, True])
 def test_a_cache_equals_a_mask(condition, qk_norm):
     """Two steps of 2 and 3 positions, one after the other or at once with a block-causal mask."""
-    block = stirred(Block(8, 2, condition=condition, qk_norm=qk_norm))
+    block = stirred(Block(8, 2, condition=condition, style=BlockStyle(qk_norm=qk_norm)))
     x, context = normal("x", 3, 5, 8), normal("context", 3, 8) if condition == "adaln" else None
     step = torch.tensor([0, 0, 1, 1, 1])
     whole = block(x, context, step[:, None] >= step)

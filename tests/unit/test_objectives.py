@@ -2,32 +2,38 @@
 
 import copy
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
-from hybridgen.diffusion.curves import CIRCLE, VARIANCE_PRESERVING
-from hybridgen.diffusion.objectives import SAFE_CLIP, Denoising, FlowMatching
-from hybridgen.diffusion.path import COSINE, LINEAR, LINEAR_BETAS
+from hybridgen.diffusion.denoising import SAFE_CLIP, Denoising
+from hybridgen.diffusion.flow_matching import FlowMatching
+from hybridgen.diffusion.path import COSINE
 from hybridgen.nn.draws import Draws, keyed
 
 OBJECTIVES = {
-    "flow": FlowMatching(),
+    "flow": FlowMatching(times="uniform"),
     **{
-        f"flow {prediction} {name}": FlowMatching(path=path, prediction=prediction, span=(0.01, 0.99))
+        f"flow {prediction} {curve}": FlowMatching(
+            times="uniform", curve=curve, prediction=prediction, span=(0.01, 0.99)
+        )
         for prediction in ("velocity", "eps", "score")
-        for name, path in (("line", LINEAR), ("circle", CIRCLE), ("vp", VARIANCE_PRESERVING))
+        for curve in ("line", "circle", "vp")
     },
-    "flow toward data": FlowMatching(path=CIRCLE, toward="data", unread=True),
+    "flow toward data": FlowMatching(times="uniform", curve="circle", time_input="data", unread=True),
     **{
-        f"{prediction} {name}": Denoising(path=path, prediction=prediction, clip=0.0)
+        f"{prediction} {schedule}": Denoising(
+            schedule=schedule, prediction=prediction, learned_variance=False, clip=0.0
+        )
         for prediction in ("eps", "v", "x0")
-        for name, path in (("cosine", COSINE), ("linear", LINEAR_BETAS))
+        for schedule in ("cosine", "linear")
     },
 }
-LEARNED = {
-    prediction: Denoising(prediction=prediction, learned_variance=True, clip=0.0) for prediction in ("eps", "v", "x0")
-}
+LEARNED = {prediction: Denoising(prediction=prediction, clip=0.0) for prediction in ("eps", "v", "x0")}
+MEAN_ONLY = {
+    prediction: Denoising(prediction=prediction, learned_variance=False) for prediction in ("eps", "x0")
+}  # fmt: skip
 
 
 def normal(name, *shape):
@@ -125,14 +131,14 @@ def test_clip():
     """By default for eps on the cosine table alone; the noise goes with the clipped value."""
     x, t = torch.full((1, 1, 2), 3.0), torch.ones(1, 1)
     said = torch.zeros(1, 1, 2)
-    clean, noise, _ = Denoising(prediction="eps").read(said, x, t)
+    clean, noise, _ = MEAN_ONLY["eps"].read(said, x, t)
     assert clean.unique().item() == SAFE_CLIP
     torch.testing.assert_close(COSINE.alpha(1.0) * clean + COSINE.sigma(1.0) * noise, x)
-    assert copy.deepcopy(Denoising(prediction="eps")).read(said, x, t)[0].max().item() == SAFE_CLIP  # as in an average
-    assert Denoising(prediction="eps", clip=0.0).read(said, x, t)[0].min() > 1000
-    assert Denoising(prediction="eps", path=LINEAR_BETAS).read(said, x, t)[0].min() > SAFE_CLIP
-    assert Denoising(prediction="x0", clip=0.5).read(said + 9, x, t)[0].unique().item() == 0.5
-    assert Denoising(prediction="x0").read(said + 9, x, t)[0].unique().item() == 9
+    assert copy.deepcopy(MEAN_ONLY["eps"]).read(said, x, t)[0].max().item() == SAFE_CLIP  # as in an average
+    assert replace(MEAN_ONLY["eps"], clip=0.0).read(said, x, t)[0].min() > 1000
+    assert replace(MEAN_ONLY["eps"], schedule="linear").read(said, x, t)[0].min() > SAFE_CLIP
+    assert replace(MEAN_ONLY["x0"], clip=0.5).read(said + 9, x, t)[0].unique().item() == 0.5
+    assert MEAN_ONLY["x0"].read(said + 9, x, t)[0].unique().item() == 9
 
 
 def test_fraction():
@@ -142,7 +148,9 @@ def test_fraction():
 
 
 @pytest.mark.parametrize(
-    "objective", [FlowMatching(), FlowMatching(times="logit_normal"), Denoising(), *LEARNED.values()], ids=repr
+    "objective",
+    [FlowMatching(times="uniform"), FlowMatching(), Denoising(learned_variance=False), *LEARNED.values()],
+    ids=repr,
 )
 def test_times(objective):
     apart = objective.draw_times(3000, 4, Draws("t"), joint=False)

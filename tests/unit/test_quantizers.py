@@ -9,7 +9,7 @@ from hybridgen.nn.draws import Draws, keyed
 from hybridgen.tokenizers.codebook import Codebook
 from hybridgen.tokenizers.entropy import entropy_loss
 from hybridgen.tokenizers.learnt_codebook import LearntCodebook
-from hybridgen.tokenizers.phi import Phis, shared_by
+from hybridgen.tokenizers.phi import BlendPhi, Phis, shared_by
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_scales_share_phis(count, scales, expected):
     [("never", True, False), ("training", False, False), ("training", True, True), ("always", False, True)],
 )
 def test_the_finest_scale_is_smoothed_when_asked(last, learning, smooth):
-    phis = Phis(2, 2, 3, "blend", 0, 0.5, last)
+    phis = Phis(2, 2, 3, BlendPhi(last=last))
     h = torch.randn(1, 2, 4, 4, generator=keyed("h"))
     assert torch.equal(phis.smooth(h, 2, learning), h) is not smooth
     assert not torch.equal(phis.smooth(h, 1, learning), h)

@@ -64,6 +64,6 @@ def test_what_is_kept_instead_of_computed_again():
 
 def test_logits_of_a_prefix():
     """A code drawn from the last of 6 tokens spares the logits of 5."""
-    text = ["model.conditioner={card: text, features: 4, length: 6}", "model.backbone.start=prefix"]
+    text = ["model.conditioner={card: text, features: 4, length: 6}", "model.backbone.condition.start=prefix"]
     found = sampling_cost(compose(str(TINY), text))
     assert found.savings["prefix"] == 5 * 16 * 8

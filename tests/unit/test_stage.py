@@ -59,8 +59,8 @@ def test_killed_and_resumed_equals_unbroken(stage, tmp_path, name, precision, ac
 @pytest.mark.parametrize(
     ("name", "parts"),
     [
-        ("tokenizer", ["model.tokenizer={card: continuous, channels: 4, widths: [8, 8]}", "model.code_head=null"]),
-        ("tokenizer", ["model.tokenizer={card: hybrid_codes_first, vocab: 8, channels: 4, widths: [8, 8]}"]),
+        ("tokenizer", ["model.tokenizer={card: continuous, channels: 4}", "model.code_head=null"]),
+        ("tokenizer", ["model.tokenizer={card: hybrid_codes_first, vocab: 8, channels: 4, net: {widths: [8, 8]}}"]),
         ("generator", ["model.residual_from=sampled", "model.draws=2", "model.residual_head={card: diffusion}"]),
         ("generator", ["model.order.drop=0.5", "model.join_conv=true", "model.residual_at=all"]),
         (
