@@ -43,7 +43,7 @@ class ImageMedium(Medium):
     span: ClassVar[float] = 255.0
 
     channels: Annotated[int, Ge(1)] = 3
-    size: Annotated[int, Ge(1)] | tuple[int, int] = 32
+    size: Annotated[int, Ge(1)] | tuple[Annotated[int, Ge(1)], Annotated[int, Ge(1)]] = 32
 
     def __post_init__(self) -> None:
         if min(self.grid) < 1:

@@ -5,12 +5,10 @@ import tarfile
 from pathlib import Path
 
 import pytest
-import yaml
 
 from hybridgen.cli import main
 from hybridgen.comparison.differences import differences
-from hybridgen.comparison.entries import entries_of
-from hybridgen.config import identity, migrate
+from hybridgen.config import identity
 from hybridgen.config.compose import compose, from_dict
 from hybridgen.config.identity import (
     apart_from_seed,
@@ -28,8 +26,6 @@ from hybridgen.config.identity import (
 )
 from hybridgen.config.schema import TREE
 from hybridgen.runs.run import Run
-from hybridgen.sweeps.request.block import Experiment, read_sweep
-from hybridgen.sweeps.request.plan import plan_sweep
 from hybridgen.sweeps.trial.generators import find_generator, generator_name
 from hybridgen.system.errors import UserError
 
@@ -121,7 +117,7 @@ def test_every_option_that_stands_apart_is_one():
 
 def test_what_may_change():
     assert set(may_change("resume")) == {"compute", "tracking"}
-    trained = {"sampler", "metrics", "data", "device", "compute", "tracking", "runs"}
+    trained = {"sampler", "metrics", "data", "device", "compute", "tracking", "runs", "tokens"}
     assert set(may_change("trained model")) == trained
     assert nodes_that_decide("sample") == ("sampler", "metrics")
     check_changes(["sampler.sets=2", "data=x"], "trained model")
@@ -139,16 +135,6 @@ def test_an_option_that_is_added_at_its_default_renames_nothing(config, path, mo
     assert keys(later) == keys(config)
     assert keys(changed(config, path, [1])) != keys(config)
     assert differences([[canonical(config)], [canonical(later)]]) == {}
-
-
-@pytest.fixture
-def renamed(monkeypatch):
-    """From now on the options that the stored folder calls `vocab` and `depth` have other names."""
-    changes = (
-        ("model.tokenizer", migrate._renamed("vocab", "codes")),
-        ("model.backbone", migrate._renamed("depth", "layers")),
-    )
-    monkeypatch.setattr(migrate, "CHANGES", (*migrate.CHANGES, *changes))
 
 
 def runs_below(folder):
@@ -171,37 +157,6 @@ def test_options_that_a_stored_config_lacks_stand_in_added(stored):
     for run in (*runs_below(stored / "runs" / "tiny"), *runs_below(stored / "runs" / "generators")):
         today = from_dict(run.config).config
         assert differences([[apart_from_seed(today)], [apart_from_seed(run.config)]]) == {}
-
-
-def test_a_renamed_option_finds_the_same_models(stored, renamed):
-    """Their hashes are others now, and the folders keep their names."""
-    root = stored / "runs"
-    for run in runs_below(root / "tokenizers"):
-        key = identity._renewed(run.config)
-        assert "codes" in key["tokenizer"]
-        assert folder_name(key) != run.name
-        assert tokenizer_folder(key, root / "tokenizers") == run.path
-        assert tokenizer_folder({**key, "seed": 99}, root / "tokenizers").name == folder_name({**key, "seed": 99})
-    (run,) = runs_below(root / "generators")
-    name = generator_name(run.config, Path(run.info["links"]["tokenizer"]).name)
-    assert name != run.name
-    assert find_generator(name, root).path == run.path
-    assert find_generator(generator_name(changed(run.config, "seed", 9), "other"), root) is None
-
-
-def test_a_renamed_option_is_no_other_study_and_no_difference(stored, monkeypatch):
-    composed, sweep = read_sweep(Experiment("swept.yaml"))
-    name = plan_sweep(composed, sweep).name
-    assert (stored / "runs" / "swept" / "sweeps" / name).is_dir()
-    file = stored / "runs" / "swept" / "sweeps" / name / "config.yaml"
-    old = yaml.safe_load(file.read_text())
-    old["model"]["backbone"]["blocks"] = old["model"]["backbone"].pop("depth")  # as if that had been its name
-    file.write_text(yaml.safe_dump(old))
-    file.parent.rename(file.parent.with_name("swept-00000000"))
-    monkeypatch.setattr(migrate, "CHANGES", (*migrate.CHANGES, ("model.backbone", migrate._renamed("blocks", "depth"))))
-    assert plan_sweep(composed, sweep).name == name, "run.json tells the study's name, whatever its folder"
-    entry = entries_of([Run(stored / "runs" / "swept" / "sweeps" / "swept-00000000")])[0]
-    assert entry.configs[0]["model"]["backbone"]["depth"] == composed.config["model"]["backbone"]["depth"]
 
 
 @pytest.mark.parametrize("damage", ["{}", "data: {fingerprint: x}", "- 1", "format: 9"])
