@@ -68,7 +68,7 @@ class _Resolution:
     def __init__(self, places: Mapping[str, Place], registry: Registry) -> None:
         self.places, self.registry = dict(places), registry
         self.messages: list[str] = []
-        self.strange: list[tuple[int, str]] = []  # of each unknown key: its message, its name
+        self.strange: list[tuple[int, str]] = []  # of each unknown key: its message, its path
         self.wrong: set[str] = set()
         self.checks: dict[str, tuple[Option, Signature]] = {}
 
@@ -132,7 +132,7 @@ class _Resolution:
         known, kind = (*signature.options, *also), "option" if owner else "key"
         for key in values:
             if key not in signature.options:
-                self.strange.append((len(self.messages), key))
+                self.strange.append((len(self.messages), join(path, key)))
                 self.say(join(path, key), unknown(kind, key, known).replace(f"'{key}'", f"'{key}'{owner}", 1))
         filled = {}
         for name, option in signature.options.items():

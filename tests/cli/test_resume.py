@@ -5,8 +5,9 @@ import os
 import shutil
 
 import pytest
-from tiny_run import curves, differing, interrupt, only, weights
+from tiny_run import curves, differing, interrupt, only, tiny, weights
 
+from hybridgen.assemble import assemble_data
 from hybridgen.cli import main
 from hybridgen.runs.run import Run
 from hybridgen.system.errors import UserError
@@ -85,11 +86,9 @@ def test_a_run_with_a_part_file_asks_for_its_folder_again(stopped, tmp_path, cap
 @pytest.mark.slow
 def test_data_that_have_changed_are_refused(stopped, monkeypatch, capsys):
     """The generator knows the first tokenizer's codes; nothing is trained and nothing written."""
-    from hybridgen.data.mosaic import Mosaic
-
     _, run = stopped("generator", 2, interrupt)
     before = {path: path.read_bytes() for path in run.root.rglob("*.json*")}
-    monkeypatch.setattr(Mosaic, "fingerprint", lambda _: "other")
+    monkeypatch.setattr(type(assemble_data(tiny())), "fingerprint", lambda _: "other")
     assert main(["resume", "tiny"]) == 2
     said = capsys.readouterr().err
     assert 'is "other" (the data have changed)' in said

@@ -5,6 +5,7 @@ import pytest
 from hybridgen.assemble import assemble_model
 from hybridgen.cli import main
 from hybridgen.config.compose import compose
+from hybridgen.generate.requests import class_numbers
 from hybridgen.system.errors import UserError
 from hybridgen.types import DataSpec
 
@@ -318,3 +319,17 @@ def test_signs_with_a_meaning_in_a_list(refused, text):
     said = refused("", f"freeze={text}")
     assert "has a meaning of its own in a list; put quotes around the text" in said
     assert compose("base", ["freeze=['a #b']", "seed= 7 "]).config["seed"] == 7
+
+
+def test_an_unknown_key_points_to_where_it_lies(refused):
+    said = refused("", "tokenizer=hybrid", "model.seed=1")
+    assert "a key of that name lies at model.tokenizer, train.tokenizer; write the full path" in said
+    assert "a key of that name lies at seed, metrics.seed; write the full path" in said
+
+
+@pytest.mark.parametrize(("text", "number"), [("1", 0), ("3", 2), ("a, b", 3)])
+def test_a_name_comes_before_an_index(text, number):
+    assert class_numbers(text, ("1", "2", "3", "a, b")) == [number]
+    assert class_numbers("1, 0", ("cat", "dog")) == [1, 0]
+    with pytest.raises(UserError, match="unknown class '0'"):
+        class_numbers("0", ("1", "2", "3"))
