@@ -67,6 +67,16 @@ def test_functions_are_short():
     assert found(PACKAGE, too_long) == [], "a function's body has at most 40 lines"
 
 
+def test_constructors_are_no_switchboards():
+    """Options that vary together are a nested slot (docs/decisions/0010)."""
+
+    def crowded(_, node):
+        given = node.args if isinstance(node, ast.FunctionDef) and node.name == "__init__" else None
+        return given is not None and len([*given.posonlyargs, *given.args, *given.kwonlyargs]) - 1 > 16
+
+    assert found(PACKAGE, crowded) == [], "a constructor has at most 16 parameters"
+
+
 def test_public_code_is_documented():
     def silent(_, node):
         return isinstance(node, FUNCTION | ast.ClassDef) and node.name[0] != "_" and ast.get_docstring(node) is None

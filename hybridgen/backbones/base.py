@@ -15,7 +15,7 @@ class Backbone(nn.Module, ABC):
 
     width: int  # D
     per_step: bool = False  # True: one hidden vector per step instead of one per position
-    revisits: bool = False  # True: a position may be fed again, as choosing by confidence does; `due` counts as unknown
+    revisits: bool = False  # True: a position may come again, as in choice by confidence; `due` counts as unknown
 
     @property
     def condition_width(self) -> int:
@@ -30,7 +30,7 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def begin(self, condition: Condition) -> Any:
-        """The state before the first step (a cache, say)."""
+        """The state before the first step, such as a cache."""
 
     @abstractmethod
     def advance(self, state: Any, canvas: Canvas, view: Float[Tensor, "B n_s C"], step: Step) -> Tensor:

@@ -167,7 +167,7 @@ class CausalBackbone(Backbone):
         return x + repeat_rows(places[:, -x.shape[1] :], condition.rows)
 
     def _need_equal_steps(self, scales: tuple[int, ...], sizes: tuple[int, ...]) -> None:
-        """A step's input is the step before it, position by position."""
+        """Raises unless each step can read the step before it, position by position."""
         if len(set(scales)) > 1 or len(set(sizes)) > 1:
             raise UserError(
                 f"backbone reads '{self.reads}' of the step before, so all steps need one scale and one size; given "

@@ -45,7 +45,7 @@ class MaskedBackbone(Backbone):
         encoder_width: width of the encoder and of the condition; null takes `width`.
         encoder_depth: number of blocks of the encoder.
         encoder_heads: number of attention heads of the encoder; null takes `heads`.
-        sees: the encoder sees what is visible, or also mask tokens in the place of all else.
+        sees: the encoder sees visible positions alone, or also mask tokens at all others.
         reads: the vectors of known positions, or their codes.
         embeds: keep a map of vectors where inputs are codes: heads that are given the drawn vectors need it.
         buffer: number of tokens before all others, each the condition's vector with a position of its own.
@@ -224,6 +224,6 @@ def _check(
     if inner % inner_heads:
         raise UserError(f"encoder_heads: {inner_heads} does not divide encoder_width {inner}")
     if depth == 0 and sees == "visible":
-        raise UserError("depth: 0 leaves nothing to say what is unknown, for the encoder sees it not; use sees=all")
+        raise UserError("depth: 0: without a decoder the encoder must see unknown positions; use sees=all")
     if reads == "codes" and not tokens.vocab:
         raise UserError("reads: 'codes' needs a tokenizer with codes; use 'vectors'")

@@ -1,6 +1,6 @@
 """The adaptive solver of the probability flow: steps as long as a tolerance allows, each row at its own pace.
 
-A row's steps depend on that row alone, so that a picture does not depend on its batch. On the straight line of equal
+A row's steps depend on that row alone, so a sample does not depend on its batch. It works on the straight line of equal
 signal-to-noise, which serves every path.
 
 Source: Dormand and Prince (1980), "A family of embedded Runge-Kutta formulae", table 2, RK5(4)7M; the step's length by
@@ -43,11 +43,11 @@ Field = Callable[[Tensor, Tensor], Tensor]
 class Dopri5(Solver):
     """Fifth order with an embedded fourth for the error. No step is longer than 1 / steps; 1 leaves all to the error.
 
-    How often the network was asked is known afterwards: six times a step, accepted or not, and once at the start.
+    The number of evaluations is known afterwards: six per step, accepted or not, and one at the start.
 
     Args:
-        rtol: error of a step that is allowed, relative to the value (root mean square over a row).
-        atol: the same, absolute.
+        rtol: allowed error of a step, relative to the value (root mean square over a row).
+        atol: allowed absolute error of a step.
     """
 
     rtol: Annotated[float, Gt(0)] = 1e-3
@@ -74,7 +74,7 @@ class Dopri5(Solver):
             arrived, last_slope, error = _step(field, y, u, width, slope)
             off = self._off(error, y, arrived)
             taken = going & (off <= 1)
-            lower = torch.where(width < u - end, u - width, end)  # exactly the end, whatever rounding says
+            lower = torch.where(width < u - end, u - width, end)  # exactly the end, whatever the rounding
             u, rows = torch.where(taken, lower, u), taken[:, None, None]
             y, slope = torch.where(rows, arrived, y), torch.where(rows, last_slope, slope)
             factor = (_SAFETY * off.clamp(min=1e-10) ** -0.2).clamp(_LEAST, _MOST)
@@ -112,7 +112,7 @@ def _ends(path: Path) -> tuple[float, float]:
 def _step(
     field: Field, y: Float[Tensor, "B n C"], u: Float[Tensor, " B"], width: Float[Tensor, " B"], slope: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Where a step of `width` down arrives, the slope there, and the error."""
+    """The point that a step of `width` down reaches, the slope there, and the error."""
     slopes, wide, arrived = [slope], _wide(width, y), y
     for node, weights in zip(_NODES, _STAGES, strict=True):
         arrived = y - wide * _sum(weights, slopes)

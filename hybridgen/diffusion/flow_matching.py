@@ -23,7 +23,7 @@ _NOTHING = 1e-6  # below this a share of the data counts as 0
 
 @dataclass(frozen=True, kw_only=True)
 class FlowMatching(Objective):
-    """Predicts the velocity on a curved path or the straight line (noise - r there), or what it can be read from.
+    """Predicts the velocity of a path (on the line noise - r), or a quantity that gives it.
 
     Args:
         times: distribution of the training times: uniform, or the logistic function of a standard normal variable.
@@ -93,7 +93,7 @@ class FlowMatching(Objective):
         alpha, sigma = self.path.alpha(time), self.path.sigma(time)
         if (alpha < _NOTHING).any():
             raise UserError(
-                f"prediction: '{self.prediction}' says nothing of the clean value where there is only noise, at t = 1\n"
+                f"prediction: '{self.prediction}' leaves the clean value open where there is only noise, at t = 1\n"
                 "  set start of the solver below 1, to 0.999"
             )
         noise = -sigma * predicted if self.prediction == "score" else predicted

@@ -24,7 +24,7 @@ ENTRIES = 1000  # noise levels of a table; entry i is the time (i + 1) / 1000 ex
 Schedule = Literal["cosine", "linear"]
 
 Time = TypeVar("Time", float, Tensor)
-"""A time, or many; what is computed from them has the same form, dtype and device."""
+"""A time, or many; results have the same form, dtype and device."""
 
 
 class Path(ABC):
@@ -198,7 +198,7 @@ def table(schedule: Schedule) -> Table:
 
 @dataclass(frozen=True)
 class Reverse(Generic[Time]):
-    """The law of x_s given x_t and the clean value: normal, mean `from_x` x_t + `from_clean` clean."""
+    """The distribution of x_s given x_t and the clean value: normal, mean `from_x` x_t + `from_clean` clean."""
 
     from_x: Time
     from_clean: Time

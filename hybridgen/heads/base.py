@@ -1,4 +1,4 @@
-"""The contracts of the heads: from hidden vectors to codes, and to the residual that codes leave unsaid."""
+"""The contracts of the heads: from hidden vectors to codes, and to the residual that codes leave."""
 
 from abc import ABC, abstractmethod
 
@@ -12,9 +12,9 @@ from hybridgen.types import Condition, Grid
 
 
 class CodeHead(nn.Module, ABC):
-    """A distribution over codes, each position on its own given its hidden vector."""
+    """A distribution over codes, for each position by itself, given its hidden vector."""
 
-    uniforms: int  # uniform numbers that drawing one code takes
+    uniforms: int  # uniform numbers that the draw of one position takes
 
     @abstractmethod
     def logits(self, hidden: Float[Tensor, "rows n D"], condition: Condition) -> Float[Tensor, "rows n V"]:
@@ -32,7 +32,7 @@ class CodeHead(nn.Module, ABC):
     def filtered(
         self, logits: Float[Tensor, "B n V"], temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0
     ) -> Float[Tensor, "B n V"]:
-        """Logits of what `draw` may give, -inf elsewhere: also what mixtures are made of."""
+        """Logits of the codes that `draw` may give, -inf elsewhere; mixtures are made of them too."""
 
     @abstractmethod
     def draw(
@@ -43,7 +43,7 @@ class CodeHead(nn.Module, ABC):
 
 
 class ResidualHead(nn.Module, ABC):
-    """A distribution over residual vectors. It never owns steps, solver or guidance: one trained head serves all."""
+    """A distribution over residual vectors. Steps, solver and guidance are arguments: one trained head serves all."""
 
     joint: bool = False  # True: needs the whole grid of the step at once
 
@@ -53,7 +53,7 @@ class ResidualHead(nn.Module, ABC):
 
     @abstractmethod
     def noise_shape(self, n: int, solver: Solver, steps: int) -> tuple[int, int, int]:
-        """(1 + m, n, C): the start, and what a stochastic solver adds on its way; (0, n, C) where nothing is drawn."""
+        """(1 + m, n, C): the start, and the noise that a stochastic solver adds; (0, n, C) if nothing is drawn."""
 
     def evaluations(self, solver: Solver, steps: int) -> int | None:
         """How often one draw evaluates the network; None where the solver decides that as it goes.
@@ -80,4 +80,4 @@ class ResidualHead(nn.Module, ABC):
         self, hidden: Float[Tensor, "rows k D"], grid: Grid, noise: Float[Tensor, "B m n C"],
         solver: Solver, steps: int, guidance: float = 1.0, temperature: float = 1.0,
     ) -> Float[Tensor, "B n C"]:  # fmt: skip
-        """Residuals drawn from `noise`; guided when guidance is not 1: `hidden` then holds conditional, null rows."""
+        """Residuals drawn from `noise`. If guidance is not 1, `hidden` holds conditional rows, then null rows."""

@@ -22,20 +22,20 @@ from hybridgen.types import Condition, TokenSpec
 
 
 class CategoricalHead(CodeHead):
-    """One softmax a position.
+    """One softmax per position.
 
     Args:
         tokens: what the tokenizer offers; gives V.
         width: D, width of the hidden vectors.
-        condition_width: of the condition; None: the same.
+        condition_width: width of the condition; None: the same.
         modulated: the norm before the logits is shifted and scaled by the condition.
         pool: the condition as one vector for that.
         norm: kind of that norm.
-        norm_eps: of that norm.
+        norm_eps: epsilon of that norm.
         norm_gain: a modulated norm has parameters of its own, as a plain one always does.
-        bias: of the logits.
-        first_gain: of the first weights; near 0 the first law is nearly uniform, the first loss nearly ln V.
-        label_smoothing: share of each target that training spreads over all codes.
+        bias: the logits have a bias.
+        first_gain: factor of the first weights; near 0 the first distribution is nearly uniform, the loss nearly ln V.
+        label_smoothing: fraction of each target that training spreads over all codes.
     """
 
     uniforms = 1
@@ -78,7 +78,7 @@ class CategoricalHead(CodeHead):
         return self.out(x)
 
     def loss(self, logits: Float[Tensor, "B n V"], codes: Int[Tensor, "B n"]) -> Float[Tensor, "B n"]:
-        """Cross-entropy a position, in nats and float32."""
+        """Cross-entropy per position, in nats and float32."""
         return self._cross_entropy(logits, codes, self.label_smoothing)
 
     def log_prob(self, logits: Float[Tensor, "B n V"], codes: Int[Tensor, "B n"]) -> Float[Tensor, "B n"]:
@@ -110,8 +110,8 @@ class CategoricalHead(CodeHead):
 def filter_logits(logits: Float[Tensor, "*rows V"], top_k: int = 0, top_p: float = 1.0) -> Float[Tensor, "*rows V"]:
     """Logits with -inf where a code may not be drawn.
 
-    First all but the `top_k` likeliest go (0 keeps all; ties with the last one stay); then, of the law that is left,
-    all beyond the likeliest that together reach `top_p`; the one that reaches it stays.
+    First all but the `top_k` likeliest go (0 keeps all; ties with the last one stay). Then, of the distribution that is
+    left, all beyond the likeliest that together reach `top_p` go; the one that reaches it stays.
     """
     if 0 < top_k < logits.shape[-1]:
         logits = logits.masked_fill(logits < logits.topk(top_k).values[..., -1:], -torch.inf)

@@ -1,4 +1,4 @@
-"""What a residual head is told: the hidden vector, the codes drawn at its position, and what all codes painted."""
+"""The input of a residual head: the hidden vector, the drawn code's embedding, and what all codes painted."""
 
 from collections.abc import Callable
 from typing import Final, Literal
@@ -47,7 +47,7 @@ class Join(nn.Module):
         painted: Float[Tensor, "B C *grid"],
         step: Step,
     ) -> Float[Tensor, "rows n D"]:
-        """(rows, n, D), or (rows, 1, D) when nothing but a hidden vector a step is known."""
+        """(rows, n, D), or (rows, 1, D) if one hidden vector per step is all that is known."""
         rows, x = hidden.shape[0], hidden
         if embedded is not None and self.kind != "hidden":
             x = x + repeat_rows(embedded, rows)

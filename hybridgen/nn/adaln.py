@@ -40,7 +40,7 @@ class TimeEmbedding(nn.Module):
             nn.init.zeros_(layer.bias)
 
     def forward(self, t: Float[Tensor, "*rows"]) -> Float[Tensor, "*rows E"]:
-        """One vector a time."""
+        """One vector per time."""
         seen = 1000 * t - 1 if self.time_input == "entry" else 1 - t
         angles = seen[..., None] * self.rates
         return self.mlp(torch.cat([angles.cos(), angles.sin()], -1).to(self.rates.dtype))
@@ -98,6 +98,6 @@ class AdaLNBlock(nn.Module):
         self.modulation = Modulation(width, width, 3)
 
     def forward(self, x: Float[Tensor, "B n E"], context: Float[Tensor, "B m E"]) -> Float[Tensor, "B n E"]:
-        """`context` has one vector a position, or one a row (m = 1)."""
+        """`context` has one vector per position, or one per row (m = 1)."""
         shift, scale, gate = self.modulation(context)
         return torch.addcmul(x, gate, self.mlp(modulate(self.norm(x), shift, scale)))

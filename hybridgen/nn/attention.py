@@ -1,6 +1,6 @@
 """Multi-head attention over a sequence, or from it to another, with a cache of keys and values for sampling.
 
-Sources: attention (arXiv:1706.03762), eq. 1; unit queries and keys with a learned scale a head as in VAR
+Sources: attention (arXiv:1706.03762), eq. 1; unit queries and keys with a learned scale per head as in VAR
 (arXiv:2404.02905), section 5.
 """
 
@@ -34,7 +34,7 @@ class KeyValues:
     v: Float[Tensor, "B h M d"] | None = None
 
     def append(self, k: Float[Tensor, "B h n d"], v: Float[Tensor, "B h n d"]) -> tuple[Tensor, Tensor]:
-        """Takes note of n more; all there are, in the order they came."""
+        """Appends n more; all there are, in the order they came."""
         if self.k is not None and self.v is not None:
             k, v = torch.cat([self.k, k], 2), torch.cat([self.v, v], 2)
         self.k, self.v = k, v
@@ -48,10 +48,10 @@ class Attention(nn.Module):
         width: E, width of the stream.
         heads: must divide `width`.
         cross: keys and values come from `source` instead of x.
-        qk_norm: unit queries and keys with a learned scale a head.
-        biases: of the projections.
-        gain: of the scores, in units of 1 / sqrt(d); not used with `qk_norm`.
-        dropout: share of attention weights, and of the output, that training leaves out.
+        qk_norm: unit queries and keys with a learned scale per head.
+        biases: which projections have biases.
+        gain: factor of the scores, in units of 1 / sqrt(d); not used with `qk_norm`.
+        dropout: fraction of attention weights, and of the output, that training leaves out.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Attention(nn.Module):
         self, x: Float[Tensor, "B n E"], mask: Bias | None = None, cache: KeyValues | None = None,
         source: Float[Tensor, "B M E"] | None = None, rotation: Rotation | None = None,
     ) -> Float[Tensor, "B n E"]:  # fmt: skip
-        """x with what it sees: itself, what `cache` holds before it, or `source`. `cache` takes note of x."""
+        """Attention of x to itself, to what `cache` holds before it, or to `source`. `cache` appends x."""
         if self.query is None:
             q, k, v = self._heads(self._projected(x), 3)
         else:
@@ -90,7 +90,7 @@ class Attention(nn.Module):
         return F.dropout(out, left_out) if left_out else out
 
     def _heads(self, x: Float[Tensor, "B n E"], parts: int) -> Float[Tensor, "parts B h n d"]:
-        """The parts of a projection, head by head; plain views, for this runs once a block and step of a draw."""
+        """The parts of a projection, head by head; plain views, because this runs once per block and step."""
         return x.unflatten(-1, (parts, self.heads, -1)).permute(2, 0, 3, 1, 4)
 
     def _projected(self, x: Float[Tensor, "B n E"]) -> Tensor:

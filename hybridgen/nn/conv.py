@@ -1,6 +1,7 @@
 """Convolutional encoder and decoder, written over the number of grid dimensions (1: sound, 2: images, 3: video).
 
-No normalisation layers: pictures of a batch never mix, and small batches train alike. Each level halves the grid.
+There are no normalisation layers, so samples of a batch never mix and small batches train alike. Each level halves the
+grid.
 `normed_conv.py` has the deeper kind, with norms and attention.
 """
 
@@ -43,7 +44,7 @@ def channels_innermost(x: Float[Tensor, "B C *grid"]) -> Float[Tensor, "B C *gri
 
 
 def zero(layer: nn.Module) -> None:
-    """Sets every parameter of a layer to zero: it begins without a say."""
+    """Sets every parameter of a layer to zero, so it has no effect at first."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
 

@@ -1,4 +1,4 @@
-"""A condition as one vector a row."""
+"""A condition as one vector per row."""
 
 from typing import Literal
 
@@ -12,7 +12,7 @@ PoolKind = Literal["given", "mean", "max"]
 
 
 def pooled(condition: Condition, how: PoolKind) -> Float[Tensor, "rows D"]:
-    """What the condition says of itself, or the mean of the tokens that are there, or the largest entries over all.
+    """The vector that the condition gives, or the mean of its tokens without padding, or the maximum over all tokens.
 
     Without tokens it is the vector. "max" sees padding too (HART, arXiv:2410.10812, released code).
     """

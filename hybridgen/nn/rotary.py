@@ -49,7 +49,7 @@ class Rotary(nn.Module):
     """Angles coordinate x base^(-2 i / share), where each axis has its share of the head's entries.
 
     Args:
-        width: d, of a head.
+        width: d of a head.
         axes: of the grid.
         pairing: which entries are turned together: halves of each axis' share | neighbours | halves of the whole head.
         base: slows the last pairs.
@@ -90,7 +90,7 @@ def _partner(x: Float[Tensor, "B h n d"], pairing: Pairing, axes: int) -> Float[
         a, b = x.chunk(2, -1)
         return torch.cat([-b, a], -1)
     if pairing == "interleaved":
-        a, b = x.unflatten(-1, (-1, 2)).unbind(-1)  # plain views, for this runs twice a block and step of a draw
+        a, b = x.unflatten(-1, (-1, 2)).unbind(-1)  # plain views, because this runs twice per block and step
         return torch.stack([-b, a], -1).flatten(-2)
     a, b = x.unflatten(-1, (axes, 2, -1)).unbind(-2)
     return torch.stack([-b, a], -2).flatten(-3)

@@ -1,4 +1,4 @@
-"""Centre and scale a channel at a time, by constants measured once or by one that is given."""
+"""Centre and scale each channel, by constants measured once or by one that is given."""
 
 import torch
 from jaxtyping import Float
@@ -8,11 +8,11 @@ from hybridgen.types import Grid
 
 
 class Standardise(nn.Module):
-    """(x - mean) / std for maps (B, C, *grid); the identity until `measure` is told what x looks like.
+    """(x - mean) / std for maps (B, C, *grid); the identity until `measure` has seen examples.
 
     Args:
         channels: C.
-        scale: multiplies x for ever, and nothing is measured; such constants are settings, so no weights file has them.
+        scale: multiplies x, and nothing is measured; such constants are settings, so no weights file has them.
     """
 
     mean: Tensor  # (C,)
@@ -26,7 +26,7 @@ class Standardise(nn.Module):
 
     @torch.no_grad()
     def measure(self, x: Float[Tensor, "B C *grid"]) -> None:
-        """Takes mean and deviation of each channel from x; a constant channel keeps its scale, a given one stays."""
+        """Sets mean and standard deviation of each channel to those of x; a constant channel and a given scale stay."""
         if self.scale is not None:
             return
         flat = x.float().transpose(0, 1).flatten(1)
@@ -35,7 +35,7 @@ class Standardise(nn.Module):
         self.std.copy_(torch.where(std > 0, std, torch.ones_like(std)))
 
     def forward(self, x: Float[Tensor, "B C *grid"]) -> Float[Tensor, "B C *grid"]:
-        """Into units of deviation."""
+        """Into units of the standard deviation."""
         return (x - self._as_map(self.mean, x)) / self._as_map(self.std, x)
 
     def inverse(self, x: Float[Tensor, "B C *grid"]) -> Float[Tensor, "B C *grid"]:

@@ -29,7 +29,7 @@ def rebuild(tokenizer: Tokenizer, x: Float[Tensor, "B X *size"]) -> Rebuilt:
     if not tokens.codes:
         return Rebuilt(None, full, tokens, 1.0)
     painted = replay(tokenizer, tokens, tuple(range(len(tokens.codes))), ()).canvas.latent
-    variance = tokens.latent.transpose(0, 1).flatten(1).var(1, unbiased=False).mean()  # of a channel
+    variance = tokens.latent.transpose(0, 1).flatten(1).var(1, unbiased=False).mean()  # mean over channels
     share = (tokens.latent - painted).square().mean() / variance.clamp_min(1e-12)
     return Rebuilt(tokenizer.decode(painted), full, tokens, share.item())
 

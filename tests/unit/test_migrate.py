@@ -61,9 +61,11 @@ def test_first_words_are_understood(card, first, today):
     """In an experiment or an override, and over a stored config."""
     assert config(card, first) == config(card, today)
     assert with_overrides(config(card), [f"model.{first}"]).config == config(card, today)
-    assert compose("base", [f"model.{card}", f"model.{first}"]).delta == compose(
-        "base", [f"model.{card}", f"model.{today}"]
-    ).delta  # fmt: skip
+
+
+def test_what_the_user_changed_is_written_in_todays_words():
+    first, today = (compose("base", [f"model.{words}"]) for words in MOVES["block"][1:])
+    assert first.delta == today.delta == {"model": {"backbone": {"block": {"norm": "rms"}}}}
 
 
 def test_what_had_no_effect_is_left_out():
