@@ -137,7 +137,12 @@ class Session:
         """What the study's run.json says beside the rest; its id is the same on every host."""
         told = f"{self.plan.name} {self.storage or self.folder}"
         tags: Mapping[str, str] = {"study": self.plan.name}
-        return {"root": ROOT_OF_STUDY, "id": hashlib.sha256(told.encode()).hexdigest()[:32], "tags": tags}
+        return {
+            "root": ROOT_OF_STUDY,
+            "id": hashlib.sha256(told.encode()).hexdigest()[:32],
+            "tags": tags,
+            "search": self.plan.search,
+        }
 
 
 def check_budget(seconds: float, budget: float | None) -> None:

@@ -5,7 +5,6 @@ import tarfile
 from pathlib import Path
 
 import pytest
-import yaml
 
 from hybridgen.cli import main
 from hybridgen.comparison.differences import differences
@@ -191,17 +190,28 @@ def test_a_renamed_option_finds_the_same_models(stored, renamed):
 
 def test_a_renamed_option_is_no_other_study_and_no_difference(stored, monkeypatch):
     composed, sweep = read_sweep(Experiment("swept.yaml"))
-    name = plan_sweep(composed, sweep).name
-    assert (stored / "runs" / "swept" / "sweeps" / name).is_dir()
-    file = stored / "runs" / "swept" / "sweeps" / name / "config.yaml"
-    old = yaml.safe_load(file.read_text())
-    old["model"]["backbone"]["blocks"] = old["model"]["backbone"].pop("depth")  # as if that had been its name
-    file.write_text(yaml.safe_dump(old))
-    file.parent.rename(file.parent.with_name("swept-00000000"))
-    monkeypatch.setattr(migrate, "CHANGES", (*migrate.CHANGES, ("model.backbone", migrate._renamed("blocks", "depth"))))
-    assert plan_sweep(composed, sweep).name == name, "run.json tells the study's name, whatever its folder"
-    entry = entries_of([Run(stored / "runs" / "swept" / "sweeps" / "swept-00000000")])[0]
-    assert entry.configs[0]["model"]["backbone"]["depth"] == composed.config["model"]["backbone"]["depth"]
+    old = plan_sweep(composed, sweep).name
+    study = Run(stored / "runs" / "swept" / "sweeps" / old)
+    assert study.config == composed.config
+    for search in (None, plan_sweep(composed, sweep).search):  # as 0.1.0 stored it, and as it is stored today
+        study.note(search=search)
+        with monkeypatch.context() as patch:
+            patch.setattr(identity, "migrate", lambda config: renamed_to(config, "depth", "layers"))
+            key = study_key(composed.config, sweep.space.to_json(), [])
+            assert key[1]["model"]["backbone"]["layers"] == composed.config["model"]["backbone"]["depth"]
+            assert plan_sweep(composed, sweep).name == old
+            entry = entries_of([study])[0]
+            assert differences([entry.configs, [canonical(composed.config)]]) == {}
+            for more in ("seed=8", "sweep.over.model.residual_head.mlp_width=[8, 16, 32]", "sweep.seed=3"):
+                other = plan_sweep(*read_sweep(Experiment("swept.yaml", (more,)))).name
+                assert other != old
+
+
+def renamed_to(config, old, new):
+    """What `migrate` does when an option of the backbone gets another name."""
+    migrated = migrate.migrate(config)
+    migrate._renamed(old, new)(migrated["model"]["backbone"])
+    return migrated
 
 
 @pytest.mark.parametrize("damage", ["{}", "data: {fingerprint: x}", "- 1", "format: 9"])
