@@ -15,8 +15,8 @@ from hybridgen.sweeps.queue.space import Choices, Dimension, Params, Range, Spac
 from hybridgen.sweeps.queue.study import Plan
 from hybridgen.sweeps.request.block import Ablation, Experiment, Sweep
 from hybridgen.sweeps.trial.generators import find_generator, generator_name
+from hybridgen.system.text import duration
 from hybridgen.training.machine import choose
-from hybridgen.workflows.dry_run import minutes
 from hybridgen.workflows.preflight import with_init
 
 MOST_SEEDS = 1000
@@ -177,7 +177,7 @@ def describe(outlook: Outlook, seconds: float | None, shown: Callable[[Path], st
         _counted("generator", outlook.generators, outlook.keys.get("generator", []), shown, most),
         f"{outlook.trials} evaluations of them{_named(outlook.keys.get('nothing', []))}",
     ]
-    about = f"; about {minutes(seconds)} on this machine" if seconds is not None else ""
+    about = f"; about {duration(seconds, rough=True)} on this machine" if seconds is not None else ""
     lines = [f"{outlook.trials} trials: {', '.join(parts)}{about}"]
     if outlook.exact:
         for kind, needed in (("tokenizer", outlook.tokenizers), ("generator", outlook.generators)):

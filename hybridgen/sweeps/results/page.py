@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hybridgen.evaluation.protocol import sentence
-from hybridgen.report.html import PAGE, number
+from hybridgen.report.html import PAGE
 from hybridgen.runs.run import TRIALS, Run
 from hybridgen.sweeps.queue.study import REASON, Study
 from hybridgen.sweeps.queue.view import Standing
@@ -16,6 +16,7 @@ from hybridgen.sweeps.results.parallel import ARROWS
 from hybridgen.sweeps.results.plots import WIDE, Plot, draw_plots
 from hybridgen.sweeps.session import Session
 from hybridgen.system.files import write_atomic
+from hybridgen.system.text import number
 
 SHOWN = 6  # trials whose samples are shown
 

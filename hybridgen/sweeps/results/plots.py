@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from hybridgen.report.html import number
 from hybridgen.report.svg_theme import Drawing, page_svg, save_png, strip_frame
 from hybridgen.sweeps.queue.study import Study
 from hybridgen.sweeps.results.parallel import ARROWS, columns, is_wide, parallel
+from hybridgen.system.text import number
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
