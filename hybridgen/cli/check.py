@@ -23,7 +23,8 @@ def run(args: argparse.Namespace) -> int:
     from hybridgen.config.compose import compose
 
     composed = compose(args.experiment, args.overrides, args.registry)
-    from hybridgen.workflows.dry_run import dry_run, minutes
+    from hybridgen.system.text import duration
+    from hybridgen.workflows.dry_run import dry_run
     from hybridgen.workflows.preflight import check_ready, with_init
 
     composed = with_init(composed)
@@ -38,7 +39,11 @@ def run(args: argparse.Namespace) -> int:
     print("\nparameters")
     print("\n".join(f"  {name:32} {count:>12,}" for name, count in found.parameters.items()))
     print("\nestimates")
-    print("\n".join(f"  {f'training of the {name}':32} {minutes(s):>12}" for name, s in found.seconds.items()))
+    print(
+        "\n".join(
+            f"  {f'training of the {name}':32} {duration(s, rough=True):>12}" for name, s in found.seconds.items()
+        )
+    )
     print(f"  {'memory beside the data':32} {found.memory / 2**20:>8.0f} MiB")
     print("\n".join(f"note: {warning}" for warning in found.warnings) or "nothing looks wrong")
     return 0

@@ -107,7 +107,7 @@ def _print(
 
 
 def _said(cell: "Cell | None") -> str:
-    from hybridgen.report.html import number
+    from hybridgen.system.text import number
 
     if cell is None:
         return "-"

@@ -25,6 +25,7 @@ def run(args: argparse.Namespace) -> int:
     composed = compose(args.experiment, args.overrides, args.registry)
     from hybridgen.evaluation.sampling_cost import sampling_cost
     from hybridgen.evaluation.savings import REASONS
+    from hybridgen.system.text import size
 
     found = sampling_cost(composed)
     if args.json:
@@ -40,15 +41,11 @@ def run(args: argparse.Namespace) -> int:
         print("\n  not in it, for it is kept instead of computed again:")
     for reason, count in found.savings.items():
         print(f"  {reason:16} {'':16} {count:>20,}   {REASONS[reason]}")
-    print(f"\n  keys and values of a row   {_size(found.cache)} in float32, half of it in bfloat16")
-    held = ", ".join(f"{name} {_size(count)}" for name, count in found.peak.items() if name != "total")
-    print(f"  held at once, estimated    {_size(found.peak['total'])} in float32 ({held})")
+    print(f"\n  keys and values of a row   {size(found.cache)} in float32, half of it in bfloat16")
+    held = ", ".join(f"{name} {size(count)}" for name, count in found.peak.items() if name != "total")
+    print(f"  held at once, estimated    {size(found.peak['total'])} in float32 ({held})")
     return 0
 
 
 def _line(part: str, parameters: int, row: int, guided: int) -> None:
     print(f"  {part:16} {parameters:>16,} {row:>20,} {guided:>20,}")
-
-
-def _size(count: int) -> str:
-    return f"{count / 2**30:.2f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"

@@ -11,7 +11,8 @@ from hybridgen.comparison.entries import Entry, label
 from hybridgen.comparison.samples import Row
 from hybridgen.comparison.scores import Cell
 from hybridgen.media.embed import file_element
-from hybridgen.report.html import PAGE, is_detail, number
+from hybridgen.report.html import PAGE, is_detail
+from hybridgen.system.text import number
 
 STYLE, SCRIPT = Path(__file__).with_name("page.css"), Path(__file__).with_name("page.js")
 

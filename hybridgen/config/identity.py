@@ -111,16 +111,17 @@ def generator_key(config: Config, tokenizer: str, init: str | None) -> dict[str,
     return {"format": GENERATOR_FORMAT, "tokenizer": tokenizer, "config": kept | {"init": init}}
 
 
-def study_key(config: Config, space: Mapping[str, Any], search: Sequence[Any]) -> list[Any]:
+def study_key(config: Config, space: Mapping[str, Any], search: Sequence[Any], renew: bool = True) -> list[Any]:
     """All that decides which study a command works on.
 
     Args:
         config: resolved.
         space: what is searched, as JSON.
         search: for what, and how.
+        renew: False for the key of the version that stored the config.
     """
     away = [path for path in nodes_that_decide("nothing") if "." not in path and path not in _HASHED]
-    return [space, _without(canonical(config), away), list(search)]
+    return [space, _without(canonical(config) if renew else config, away), list(search)]
 
 
 def apart_from_seed(config: Config) -> dict[str, Any]:

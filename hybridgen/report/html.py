@@ -13,6 +13,7 @@ from hybridgen.report.loss_curves import BY_SCALE, curve_svg, panels
 from hybridgen.report.progression import Progression
 from hybridgen.runs.run import Run
 from hybridgen.system.files import write_atomic
+from hybridgen.system.text import duration, number
 
 PAGE = Path(__file__).with_name("page.css")
 STAGES = ("tokenizer", "generator")  # the order of the sections; other stages follow
@@ -158,16 +159,3 @@ def _plain(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(_plain(v) for v in value)
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
-
-
-def number(value: float) -> str:
-    """Four significant digits, thousands apart: 0.02346, 25.51, 12,345."""
-    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
-
-
-def duration(seconds: float) -> str:
-    """As one says it: 45 s, 12 min 5 s, 3 h 20 min."""
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"

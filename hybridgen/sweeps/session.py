@@ -23,8 +23,8 @@ from hybridgen.sweeps.request.score_names import DISCRETE
 from hybridgen.sweeps.trial.runner import ROOT_OF_STUDY, Runner
 from hybridgen.system.errors import UserError
 from hybridgen.system.files import check_writable, make_folder
+from hybridgen.system.text import duration
 from hybridgen.tracking.process import Mirror, start_mirror
-from hybridgen.workflows.dry_run import minutes
 from hybridgen.workflows.preflight import check_ready, with_init
 
 Say = Callable[[str], None]
@@ -139,12 +139,16 @@ class Session:
         """What the study's run.json says beside the rest; its id is the same on every host."""
         told = f"{self.plan.name} {self.storage or self.folder}"
         tags: Mapping[str, str] = {"study": self.plan.name}
-        return {"root": ROOT_OF_STUDY, "id": hashlib.sha256(told.encode()).hexdigest()[:32], "tags": tags}
+        return {
+            "root": ROOT_OF_STUDY,
+            "id": hashlib.sha256(told.encode()).hexdigest()[:32],
+            "tags": tags,
+            "search": self.plan.search,
+        }
 
 
 def check_budget(seconds: float, budget: float | None) -> None:
     """Raises `UserError` when the estimate is above the budget."""
     if budget is not None and seconds > budget:
-        raise UserError(
-            f"--budget: about {minutes(seconds)} are needed, and {minutes(budget)} are allowed; nothing ran"
-        )
+        needed, allowed = duration(seconds, rough=True), duration(budget, rough=True)
+        raise UserError(f"--budget: about {needed} are needed, and {allowed} are allowed; nothing ran")

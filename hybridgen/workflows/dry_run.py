@@ -17,6 +17,7 @@ from hybridgen.model import HybridModel, StepRecord
 from hybridgen.nn.draws import Draws, keyed
 from hybridgen.runs.weights import read_about
 from hybridgen.system.errors import UserError
+from hybridgen.system.text import duration
 from hybridgen.training.machine import Machine, choose
 from hybridgen.training.settings import Training
 from hybridgen.training.start import begin_from, freeze
@@ -91,20 +92,11 @@ def summary(composed: Composed) -> str:
     parts = f"{found.parameters['total'] / 1e6:.2f} M parameters" + (
         f" ({head / 1e6:.2f} M in the head)" if head else ""
     )
-    about = ", ".join(f"{name} {minutes(s)}" for name, s in found.seconds.items())
+    about = ", ".join(f"{name} {duration(s, rough=True)}" for name, s in found.seconds.items())
     lines = [
         f"{composed.name}: {parts}; about {about} on {found.machine}; {found.memory / 2**20:.0f} MiB beside the data"
     ]
     return "\n".join(lines + [f"note: {warning}" for warning in found.warnings])
-
-
-def minutes(seconds: float) -> str:
-    """A duration for people: an estimate knows two digits."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    if seconds < 600:
-        return f"{seconds / 60:.1f} min"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def _try_stage(

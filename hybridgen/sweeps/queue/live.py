@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from hybridgen.report.html import duration
 from hybridgen.sweeps.queue.view import Standing, in_words, row_in_words
+from hybridgen.system.text import duration
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -39,6 +39,7 @@ class Plan:
         steps: at which a pruner looks.
         tasks: parameters of each trial, where they are known beforehand.
         ranked: whether the directions say which trial is best; in an ablation they do not.
+        search: hash of what is searched and how, without the experiment.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Plan:
     steps: Sequence[int] = ()
     tasks: Sequence[Params] | None = None
     ranked: bool = True
+    search: str = ""
 
 
 class Study:

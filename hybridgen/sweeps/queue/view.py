@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from hybridgen.report.html import duration, number
 from hybridgen.sweeps.queue.lease import OWNER
 from hybridgen.sweeps.queue.study import REASON, STOPPED, TASK, Study
+from hybridgen.system.text import duration, number
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial

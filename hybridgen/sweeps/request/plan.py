@@ -15,8 +15,8 @@ from hybridgen.sweeps.queue.space import Choices, Dimension, Params, Range, Spac
 from hybridgen.sweeps.queue.study import Plan
 from hybridgen.sweeps.request.block import Ablation, Experiment, Sweep
 from hybridgen.sweeps.trial.generators import find_generator, generator_name
+from hybridgen.system.text import duration
 from hybridgen.training.machine import choose
-from hybridgen.workflows.dry_run import minutes
 from hybridgen.workflows.preflight import with_init
 
 MOST_SEEDS = 1000
@@ -30,8 +30,9 @@ def plan_sweep(composed: Composed, sweep: Sweep) -> Plan:
     settings = composed.config["train"]["generator"]
     every, last = settings["check_every"], settings["steps"]
     steps = [*range(every, last, every), last] if sweep.options.pruner is not None else []
-    name = _name(composed, sweep.space, [*sweep.objectives.items(), sweep.options.sampler, sweep.options.seed])
-    return Plan(name, sweep.space, sweep.objectives, sweep.options, steps, tasks)
+    how = [*sweep.objectives.items(), sweep.options.sampler, sweep.options.seed]
+    name, search = _name(composed, sweep.space, how), _search(sweep.space, how)
+    return Plan(name, sweep.space, sweep.objectives, sweep.options, steps, tasks, search=search)
 
 
 def plan_ablation(composed: Composed, ablation: Ablation, seeds: int) -> Plan:
@@ -47,20 +48,32 @@ def plan_ablation(composed: Composed, ablation: Ablation, seeds: int) -> Plan:
     }
     space = Space(dimensions, {"variant": {name: texts for name, texts in ablation.variants.items()}})
     tasks: list[Params] = [{"seed": number, "variant": name} for number in numbers for name in ablation.variants]
-    name = _name(composed, space, ["ablate"])
-    return Plan(name, space, {"seconds_per_sample": "minimize"}, SweepOptions(sampler="grid"), (), tasks, ranked=False)
+    name, search = _name(composed, space, ["ablate"]), _search(space, ["ablate"])
+    goal, options = {"seconds_per_sample": "minimize"}, SweepOptions(sampler="grid")
+    return Plan(name, space, goal, options, (), tasks, ranked=False, search=search)
 
 
-def _name(composed: Composed, space: Space, search: Sequence[Any]) -> str:
+def _name(composed: Composed, space: Space, how: Sequence[Any]) -> str:
     """The experiment and a hash; or the name of an earlier version's study whose config means the same today."""
 
-    def of(config: Mapping[str, Any]) -> str:
-        return folder_name(study_key(config, space.to_json(), search), digits=8)
+    def digest(config: Mapping[str, Any], renew: bool = True) -> str:
+        return folder_name(study_key(config, space.to_json(), how, renew), digits=8)
 
-    name, studies = f"{composed.name}-{of(composed.config)}", Path(composed.config["runs"]) / composed.name / STUDIES
-    known = [] if (studies / name).exists() else [Run(path) for path in runs_in(studies)]
-    same = (run for run in known if of(run.config) == name.removeprefix(f"{composed.name}-"))
-    return next((run.info["tags"]["study"] for run in same), name)
+    def same(study: Run) -> bool:
+        """By the hash of the search; studies of 0.1.0 have their name alone, which is a hash of everything."""
+        stated, name = study.info.get("search"), study.info["tags"]["study"]
+        searched = name.endswith(digest(study.config, renew=False)) if stated is None else stated == _search(space, how)
+        return searched and digest(study.config) == mine
+
+    mine, studies = digest(composed.config), Path(composed.config["runs"]) / composed.name / STUDIES
+    name = f"{composed.name}-{mine}"
+    known = [] if (studies / name).exists() else map(Run, runs_in(studies))
+    return next((study.info["tags"]["study"] for study in known if same(study)), name)
+
+
+def _search(space: Space, how: Sequence[Any]) -> str:
+    """A hash of what is searched, for what and how."""
+    return folder_name([space.to_json(), list(how)])
 
 
 @dataclass
@@ -164,7 +177,7 @@ def describe(outlook: Outlook, seconds: float | None, shown: Callable[[Path], st
         _counted("generator", outlook.generators, outlook.keys.get("generator", []), shown, most),
         f"{outlook.trials} evaluations of them{_named(outlook.keys.get('nothing', []))}",
     ]
-    about = f"; about {minutes(seconds)} on this machine" if seconds is not None else ""
+    about = f"; about {duration(seconds, rough=True)} on this machine" if seconds is not None else ""
     lines = [f"{outlook.trials} trials: {', '.join(parts)}{about}"]
     if outlook.exact:
         for kind, needed in (("tokenizer", outlook.tokenizers), ("generator", outlook.generators)):

@@ -9,7 +9,7 @@ from typing import Any
 from hybridgen.comparison.entries import readable_figures
 from hybridgen.evaluation.protocol import sentence
 from hybridgen.media.embed import file_element, sheet_in
-from hybridgen.report.html import PAGE, number
+from hybridgen.report.html import PAGE
 from hybridgen.runs.run import TRIALS, Run, readable
 from hybridgen.sweeps.queue.study import REASON, Study
 from hybridgen.sweeps.queue.view import Standing
@@ -17,6 +17,7 @@ from hybridgen.sweeps.results.parallel import ARROWS
 from hybridgen.sweeps.results.plots import WIDE, Plot, draw_plots
 from hybridgen.sweeps.session import Session
 from hybridgen.system.files import write_atomic
+from hybridgen.system.text import number
 
 SHOWN = 6  # trials whose samples are shown
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib import rcParams
 from matplotlib.axes import Axes
 
-from hybridgen.report.html import number
+from hybridgen.system.text import number
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial

@@ -15,9 +15,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from hybridgen.media.plots import Drawing, page_svg, save_plot, strip_frame
-from hybridgen.report.html import number
 from hybridgen.sweeps.queue.study import Study
 from hybridgen.sweeps.results.parallel import ARROWS, columns, is_wide, parallel
+from hybridgen.system.text import number
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
