@@ -9,8 +9,8 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from hybridgen.comparison.entries import Entry, label
-from hybridgen.evaluation.drawing import balanced_labels
 from hybridgen.generate.trained import Trained, load
+from hybridgen.generate.write import requested
 from hybridgen.media.base import Medium, Sheet
 from hybridgen.media.embed import sheet_in
 from hybridgen.runs.run import Run
@@ -69,9 +69,12 @@ def _row(entry: Entry, count: int, seed: int, registries: Sequence[Path]) -> Row
         trained = _opened(run, registries)
     except UserError as error:
         return Row(entry.name, None, about=str(error).splitlines()[0], file=sheet_in(run.path, "samples"))
-    labels = balanced_labels(count, len(trained.data.classes))
-    stored = trained.medium.store(trained.sample(labels, seed=seed))
-    classes = tuple(trained.data.classes[i] for i in labels) if trained.data.classes else ()
+    asked = trained.asked(count=count)
+    stored = trained.medium.store(trained.sample(**requested(asked), seed=seed))
+    known = trained.data.classes
+    classes = (
+        tuple(known[each] if isinstance(each, int) else each for each in asked) if known or trained.reads_text else ()
+    )
     said = f"drawn by {label(run)}" if len(entry.runs) > 1 else ""
     return Row(entry.name, stored, trained.medium, classes, said, model_hash(run.model))
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from hybridgen.conditioners.base import Conditioner
+from hybridgen.conditioners.base import Conditioner, rows_in
 from hybridgen.nn.draws import Draws
 from hybridgen.types import Condition
 
@@ -24,6 +24,6 @@ class NoConditioner(Conditioner):
         nn.init.normal_(self.vector, std=0.02)
 
     def forward(self, batch: Mapping[str, Any], rng: Draws | None) -> Condition:
-        """Rows are counted from `batch["label"]` (B,), whose values are not read."""
-        vector = self.vector.expand(len(batch["label"]), -1)
+        """As many rows as the batch has; nothing of it is read."""
+        vector = self.vector.expand(rows_in(batch), -1)
         return Condition(vector=vector, null=Condition(vector=self.vector))

@@ -37,6 +37,7 @@ class TextConditioner(Conditioner):
         system: text that it reads before every prompt.
     """
 
+    reads = ("text",)
     null: Tensor  # (P, F)
 
     def __init__(  # noqa: PLR0913 - options of a card

@@ -8,6 +8,7 @@ from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from hybridgen.generate.trained import Trained
+from hybridgen.generate.write import requested
 from hybridgen.system.distributed import map_over_ranks
 
 
@@ -23,19 +24,23 @@ def draw_samples(
     batch: int,
     advance: Callable[[int], None] | None = None,
     **settings: Any,
-) -> tuple[Shaped[Tensor, "N X *size"], Int[Tensor, " N"]]:
-    """`count` samples of seeds `seed`, `seed` + 1, … in all classes alike, as stored, with their labels.
+) -> tuple[Shaped[Tensor, "N X *size"], Int[Tensor, " N"] | None]:
+    """`count` samples of seeds `seed`, `seed` + 1, … as stored, in all classes alike and with
+    their labels; of a model that reads text, captions of its test data in turn.
 
     The processes of a run draw them together, and each has all of them in the end. `settings` change the sampler;
     `advance` is told how many are drawn.
     """
-    labels = balanced_labels(count, len(trained.data.classes))
+    asked = trained.asked(count=count)
 
     def draw(cut: slice) -> Shaped[Tensor, "B X *size"]:
-        drawn = trained.medium.store(trained.sample(labels[cut], seed=seed + cut.start, batch=batch, **settings))
+        drawn = trained.medium.store(
+            trained.sample(**requested(asked[cut]), seed=seed + cut.start, batch=batch, **settings)
+        )
         if advance is not None:
             advance(cut.stop)
         return drawn
 
     shape = (trained.data.channels, *trained.data.size)
-    return map_over_ranks(count, batch, draw, shape, trained.medium.dtype), torch.tensor(labels)
+    drawn = map_over_ranks(count, batch, draw, shape, trained.medium.dtype)
+    return drawn, torch.tensor(asked) if isinstance(asked[0], int) else None

@@ -73,7 +73,7 @@ def check_metrics(data: Data, settings: Metrics, registry: Registry | None = Non
 
 def evaluate_samples(
     stored: Shaped[Tensor, "N X *size"],
-    labels: Int[Tensor, " N"],
+    labels: Int[Tensor, " N"] | None,
     data: Data,
     settings: Metrics,
     protocol: Mapping[str, Any],
@@ -96,7 +96,7 @@ def evaluate_samples(
     extractor, _ = _extractor(data, settings, device)
     classes = len(data.spec.classes)
     base |= {
-        "drawn": len(stored), "class_distribution": labels.bincount(minlength=classes).tolist() if classes else [],
+        "drawn": len(stored), "class_distribution": [] if not classes or labels is None else labels.bincount(minlength=classes).tolist(),
         "reference": settings.reference, "reference_hash": data.fingerprint(), "rounding": rounding(data.medium),
     }  # fmt: skip
     drawn = stored, labels if classes else None

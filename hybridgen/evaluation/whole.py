@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from hybridgen.config.registry import Registry
 from hybridgen.data.base import Data
 from hybridgen.evaluation.cost import macs, parameters
-from hybridgen.evaluation.drawing import balanced_labels, draw_samples
+from hybridgen.evaluation.drawing import draw_samples
 from hybridgen.evaluation.evaluate import evaluate_samples
 from hybridgen.evaluation.protocol import Figure, figure
 from hybridgen.evaluation.reconstruction import evaluate_reconstruction
 from hybridgen.evaluation.settings import Metrics
 from hybridgen.evaluation.timing import seconds_per_sample
 from hybridgen.generate.trained import Trained
+from hybridgen.generate.write import requested
 from hybridgen.runs.weights import model_hash
 from hybridgen.system import distributed
 from hybridgen.tokenizers.rebuild import perplexity, rebuild
@@ -92,13 +93,13 @@ def costs(trained: Trained, facts: dict[str, Any]) -> dict[str, Figure]:
     named = parameters(trained.model)
     figures = {f"parameters/{k}": figure(v, {**counted, "metric": f"parameters of {k}"}) for k, v in named.items()}
     with _at_rest(trained.model):
-        products = macs(lambda: trained.sample([0], batch=1))
+        products = macs(lambda: trained.sample(**requested(trained.asked(count=1)), batch=1))
     drawing = {**counted, "sampler": trained.config["sampler"], "metric": "multiply-accumulates per sample"}
     figures["macs"] = figure(products, drawing)
     said = {key: facts[key] for key in ("model", "precision", "device")} | {"sampler": trained.config["sampler"]}
-    labels = balanced_labels(TIMED, len(trained.data.classes))
+    asked = trained.asked(count=TIMED)
     return figures | {
-        "seconds_per_sample": seconds_per_sample(lambda n: trained.sample(labels[:n], batch=n), TIMED, said)
+        "seconds_per_sample": seconds_per_sample(lambda n: trained.sample(**requested(asked[:n]), batch=n), TIMED, said)
     }
 
 
@@ -127,7 +128,7 @@ def _evaluate_drawn(
     return {f"{name}{suffix}": value for name, value in own.items()} | shared
 
 
-def _drawn(trained: Trained, settings: Metrics, suffix: str, advance: Advance | None) -> tuple[Tensor, Tensor]:
+def _drawn(trained: Trained, settings: Metrics, suffix: str, advance: Advance | None) -> tuple[Tensor, Tensor | None]:
     """Samples and their labels; those of a suffix are drawn without the residual."""
     what = "codes alone" if suffix else "samples"
     told = None if advance is None else lambda done: advance(what, done, settings.samples)

@@ -37,7 +37,7 @@ def draw_again(sample: Path, model: str | None, runs: Path, registries: Sequence
     file = _with_weights(said["model"], runs) if model is None else find_weights(model, runs)
     trained = load(file, registries=registries)
     settings = {name: value for name, value in said["sampler"].items() if name != "card"}
-    if "prompt" in said:
+    if "prompt" in said and trained.model.conditioner.text_features:
         trained.load_text_encoder(said.get("text_encoder"), said.get("system_prompt"))
     request = [said["prompt"] if "prompt" in said else said["label"]]
     drawn = trained.medium.store(trained.sample(**requested(request), seed=said["seed"], **settings))[0]

@@ -1,4 +1,4 @@
-"""What each picture is asked to be: a class by number or name, or a prompt; checked, in turn, as the model takes it."""
+"""What each sample is asked to be: a class by number or name, or a prompt; checked, in turn, as the model takes it."""
 
 import contextlib
 import operator
@@ -17,14 +17,14 @@ Request = TypeVar("Request", int, str)
 
 
 def in_turn(requests: Sequence[Request], count: int | None, kind: str) -> list[Request]:
-    """What each of `count` pictures is asked to be; None: one picture each. `kind`: what the requests are called.
+    """What each of `count` samples is asked to be; None: one sample each. `kind`: what the requests are called.
 
     Raises:
-        UserError: no picture at all.
+        UserError: no sample at all.
     """
     number = len(requests) if count is None else whole_number(count, "count")
     if number < 1 or not requests:
-        raise UserError(f"count: {number} pictures of {len(requests)} {kind} are asked for; at least 1 of each")
+        raise UserError(f"count: {number} samples of {len(requests)} {kind} are asked for; at least 1 of each")
     return [requests[i % len(requests)] for i in range(number)]
 
 
@@ -60,11 +60,11 @@ def check_kind(conditioner: Conditioner, labels: Sequence[int] | None, prompts: 
     if isinstance(prompts, str):
         raise UserError(f"prompts: '{prompts[:40]}' is one text; a list of texts is needed: prompts=[…]")
     if labels is not None and prompts is not None:
-        raise UserError("labels and prompts: a picture is asked for by one of them")
-    if conditioner.text_features and prompts is None:
+        raise UserError("labels and prompts: a sample is asked for by one of them")
+    if "text" in conditioner.reads and prompts is None:
         what = "a prompt is needed" if labels is None else "labels: it knows no classes"
         raise UserError(f"{what}: this model reads text\n  --prompt TEXT, or prompts=[…] in Python")
-    if not conditioner.text_features and prompts is not None:
+    if "text" not in conditioner.reads and prompts is not None:
         raise UserError("prompts: this model reads no text, but classes\n  --labels N,N,…, or labels=[…] in Python")
     empty = [i for i, prompt in enumerate(prompts or ()) if not prompt.strip()]
     if empty or (prompts is not None and not prompts):

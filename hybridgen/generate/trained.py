@@ -50,6 +50,11 @@ class Trained:
         return assemble_medium(self.data, Registry(self.registries))
 
     @property
+    def reads_text(self) -> bool:
+        """Whether it is asked by prompts, not by classes."""
+        return "text" in self.model.conditioner.reads
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return next(self.model.parameters()).device
@@ -59,7 +64,7 @@ class Trained:
         count: int | None = None, seed: int = 0,
         seeds: Iterable[int] | None = None, batch: int = 250, given: Given | None = None, **settings: Any,
     ) -> Float[Tensor, "N X *size"]:  # fmt: skip
-        """Pictures in [-1, 1]; sample i has the seed `seed` + i and depends on it alone.
+        """Samples in [-1, 1]; sample i has the seed `seed` + i and depends on it alone.
 
         Args:
             labels: class of each sample; None: all classes.
@@ -81,15 +86,18 @@ class Trained:
         self.model.eval()
         for start in range(0, len(chosen), batch):
             cut = slice(start, start + batch)
-            with torch.no_grad():
-                condition = self.model.conditioner(self._batch(chosen[cut]), None)
-            parts.append(self._drawn(condition, each[cut], sampler, given))
+            parts.append(self._drawn(self.condition(chosen[cut]), each[cut], sampler, given))
         return torch.cat(parts)
+
+    @torch.no_grad()
+    def condition(self, asked: list[int] | list[str]) -> Condition:
+        """Classes or prompts as the model's condition, with its null."""
+        return self.model.conditioner(self._batch(asked), None)
 
     def _drawn(
         self, condition: Condition, seeds: list[int], sampler: Sampler, given: Given | None
     ) -> Float[Tensor, "N X *size"]:
-        """One batch; raises `NotFiniteError` where a sample is no picture."""
+        """One batch; raises `NotFiniteError` where a sample is not finite."""
         about = "\n  its weights or its sampler settings (guidance, temperature, mix_gain) make the numbers overflow"
         try:
             x = self.model.sample(condition, seeds, sampler, given).cpu()
@@ -128,6 +136,8 @@ class Trained:
         """
         told = self.model.conditioner
         check_kind(told, None, ["any"])
+        if not told.text_features:
+            raise UserError("text encoder: this model reads text itself and takes none")
         name, system = name or told.encoder, told.system if system is None else system
         if not name:
             raise UserError(
@@ -143,9 +153,13 @@ class Trained:
     ) -> list[int] | list[str]:
         """What each of `count` samples is asked to be: classes or prompts, in turn.
 
+        Where nothing is asked, all classes in turn; of a model that reads text, captions of its test data.
+
         Raises:
             UserError: the model reads the other of the two, or there is nothing to draw.
         """
+        if labels is None and prompts is None and self.reads_text:
+            prompts = self.about.get("prompts")
         check_kind(self.model.conditioner, labels, prompts)
         return self.labels(labels, count) if prompts is None else in_turn(prompts, count, "prompts")
 
@@ -166,7 +180,10 @@ class Trained:
     def _batch(self, asked: list[int] | list[str]) -> dict[str, Tensor]:
         if isinstance(asked[0], int):
             return {"label": torch.tensor(asked)}
-        prompts, encoder = [str(request) for request in asked], self.text_encoder or self.load_text_encoder()
+        prompts = [str(request) for request in asked]
+        if not self.model.conditioner.text_features:
+            return self.model.conditioner.columns(prompts)
+        encoder = self.text_encoder or self.load_text_encoder()
         return as_texts(prompts, encoder, self.model.conditioner)
 
 

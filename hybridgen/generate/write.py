@@ -87,5 +87,5 @@ def _said(request: int | str, trained: Trained) -> dict[str, Any]:
     if isinstance(request, int):
         return {"label": request, "class": trained.data.classes[request] if trained.data.classes else None}
     encoder = trained.text_encoder
-    assert encoder is not None, "a prompt was encoded"
-    return {"prompt": request, "text_encoder": encoder.name, "system_prompt": encoder.system}
+    by = {} if encoder is None else {"text_encoder": encoder.name, "system_prompt": encoder.system}
+    return {"prompt": request, **by}

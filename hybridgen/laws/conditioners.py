@@ -103,6 +103,8 @@ def _told(conditioner: Conditioner, labels: Tensor) -> Condition:
 def _batch(conditioner: Conditioner, labels: Tensor) -> dict[str, Tensor]:
     """Labels, and texts that differ as they do."""
     batch = {"label": labels}
+    if "text" in conditioner.reads and not conditioner.text_features:
+        batch |= conditioner.columns([f"{label} is asked for" for label in labels.tolist()])
     if conditioner.text_features:
         shape = (conditioner.length, conditioner.text_features)
         texts = torch.stack([torch.randn(shape, generator=keyed("text", i)) for i in range(int(labels.max()) + 1)])

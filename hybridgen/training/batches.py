@@ -3,7 +3,7 @@
 Which rows a batch holds depends on these two alone: not on how many processes read ahead, nor on how many train.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from hybridgen.data.base import Column
 from hybridgen.nn.draws import Draws, keyed
 
+ReadTexts = Callable[[Sequence[str]], dict[str, Tensor]]
 AHEAD = 4  # batches that each reading process has ready
 
 
@@ -36,17 +37,22 @@ class Batches(Dataset[dict[str, Any]]):
         batch: samples of a batch over all ranks.
         seed: keys the orders, and which caption of several is taken.
         rank, world: this process among those that share a batch.
+        texts: what becomes of captions; None leaves them out.
     """
 
-    def __init__(self, source: Rows, batch: int, seed: int, *, rank: int = 0, world: int = 1) -> None:
-        self.source, self.batch, self.seed, self.rank, self.world = source, batch, seed, rank, world
+    def __init__(
+        self, source: Rows, batch: int, seed: int, *, rank: int = 0, world: int = 1, texts: ReadTexts | None = None
+    ) -> None:
+        self.source, self.batch, self.seed = source, batch, seed
+        self.rank, self.world, self.texts = rank, world, texts
         self._pass, self._rows = -1, torch.empty(0, dtype=torch.long)  # the pass whose order is at hand
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Batch `index`, with its index inside."""
         columns = dict(self.source.take(self.rows(index)))
-        if "text" in columns and not isinstance(columns["text"], Tensor):
-            columns["text"] = self._captions(columns["text"], index)
+        captions = columns.pop("text", None)
+        if self.texts is not None:
+            columns |= self.texts(self._captions(captions, index))
         return {"index": index, **columns}
 
     def rows(self, index: int) -> Int[Tensor, " b"]:

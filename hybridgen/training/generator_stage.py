@@ -23,6 +23,7 @@ from hybridgen.training.machine import Machine
 from hybridgen.training.sharding import split
 from hybridgen.training.stage import Stage, fit
 from hybridgen.training.start import begin_from, find_init, freeze
+from hybridgen.training.texts import asked_of, read_texts
 from hybridgen.training.tokens import MemoryTokens, tokens_of
 
 FITTED_ON = 2000  # samples whose residual targets measure a head's normaliser
@@ -51,9 +52,10 @@ def train_generator(
     if not run.checkpoint.exists():  # which holds all that is set here
         _begin(model, config["init"], run, train)
     module = GeneratorModule(model, settings, config["seed"])
+    texts = read_texts(model.conditioner, data, machine.device, run.root, say)
 
     def check() -> tuple[dict[str, float], str]:
-        figures = generator_losses(model, held_out, module.device)
+        figures = generator_losses(model, held_out, module.device, texts=texts)
         return figures, _word(figures)
 
     title = f"stage 2  {composed.name}"
@@ -61,11 +63,12 @@ def train_generator(
     parted = machine.compute.world > 1 and machine.compute.strategy == "fsdp"
     into_parts = partial(split, device=machine.device) if parted else None
     readers = machine.compute.readers(isinstance(train, MemoryTokens))
-    stage = Stage("generator", title, run, settings, machine, config["seed"], check, sketch, readers, into_parts)
+    stage = Stage("generator", title, run, settings, machine, config["seed"], check, sketch, readers, texts, into_parts)
     fit(stage, module, train, extra)
     model.cpu().eval()
     if distributed.is_first():
-        save(run.model, model, describe("generator", config, data.spec, weights="ema", steps=settings.steps))
+        asked = {"prompts": asked_of(data)} if "text" in model.conditioner.reads else {}
+        save(run.model, model, describe("generator", config, data.spec, weights="ema", steps=settings.steps, **asked))
     distributed.barrier()
     return model.to(machine.device)
 

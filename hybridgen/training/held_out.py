@@ -13,7 +13,7 @@ from hybridgen.model import HybridModel
 from hybridgen.nn.draws import Draws
 from hybridgen.tokenizers.base import Tokenizer
 from hybridgen.tokenizers.rebuild import perplexity, rebuild
-from hybridgen.training.batches import Rows
+from hybridgen.training.batches import ReadTexts, Rows
 from hybridgen.training.tokens import tokens_of
 
 EXACT = 120.0  # dB that stand for equality, so that curves stay finite
@@ -21,12 +21,14 @@ LOOKED_AT = 4096  # rows of the held-out data: more would make a look no surer, 
 
 
 @torch.no_grad()
-def generator_losses(model: HybridModel, source: Rows, device: torch.device, batch: int = 256) -> dict[str, float]:
+def generator_losses(
+    model: HybridModel, source: Rows, device: torch.device, batch: int = 256, texts: ReadTexts | None = None
+) -> dict[str, float]:
     """Mean losses, without dropped conditions: cross-entropy by scale, and the residual's loss of the same noise."""
     sums: dict[str, float] = {}
     looked_at = torch.arange(min(len(source), LOOKED_AT))
     for start, rows in enumerate(looked_at.split(batch)):
-        part = on_device(source.take(rows), device)
+        part = on_device(source.take(rows), device, texts)
         rng = Draws("held out", start * batch)
         losses = model.loss_at(
             tokens_of(part, model.tokenizer), model.conditioner(part, None), model.order.training(len(rows), rng), rng
@@ -36,12 +38,12 @@ def generator_losses(model: HybridModel, source: Rows, device: torch.device, bat
     return {f"held_out/{name}": value / len(looked_at) for name, value in sums.items()}
 
 
-def on_device(columns: Mapping[str, Column], device: torch.device) -> dict[str, Any]:
-    """Columns as a batch there; of several captions the first."""
-    return {
-        name: column.to(device) if isinstance(column, Tensor) else [texts[0] if texts else "" for texts in column]
-        for name, column in columns.items()
-    }
+def on_device(columns: Mapping[str, Column], device: torch.device, texts: ReadTexts | None) -> dict[str, Any]:
+    """Columns as a batch there; of several captions the first is read."""
+    captions = [each[0] if each else "" for each in columns.get("text", ())]
+    read = {} if texts is None else texts(captions)
+    known = {name: column for name, column in columns.items() if isinstance(column, Tensor)}
+    return {name: column.to(device) for name, column in (known | read).items()}
 
 
 @torch.no_grad()

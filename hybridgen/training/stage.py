@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 from hybridgen.runs.run import Run
 from hybridgen.system import distributed
 from hybridgen.system.errors import UserError
-from hybridgen.training.batches import Batches, Rows, Stream
+from hybridgen.training.batches import Batches, ReadTexts, Rows, Stream
 from hybridgen.training.callbacks import Averaging, Saving, Watching, check_finite
 from hybridgen.training.checkpoint import steps_in
 from hybridgen.training.ema import Ema
@@ -34,6 +34,7 @@ class Stage:
     check: Callable[[], tuple[dict[str, float], str]]
     draw: Callable[[int], None] | None = None
     workers: int = 0  # processes that read batches ahead
+    texts: ReadTexts | None = None  # what becomes of captions
     split: Callable[[pl.LightningModule], pl.LightningModule] | None = None  # a copy that is split over processes
 
 
@@ -62,7 +63,9 @@ def fit(stage: Stage, module: pl.LightningModule, source: Rows, extra: Sequence[
         # saving comes after watching: a checkpoint of a step holds the promise that the step's line is written
         trainer = _trainer(stage, [Averaging(ema), watching, Saving(stage.run, settings.save_every, request), *extra])
         start, part = done * settings.accumulate, settings.batch // settings.accumulate
-        batches = Batches(source, part, stage.seed, rank=distributed.rank(), world=distributed.world())
+        batches = Batches(
+            source, part, stage.seed, rank=distributed.rank(), world=distributed.world(), texts=stage.texts
+        )
         stream = Stream(batches, start, stage.workers, stage.machine.device.type == "cuda")
         try:
             trainer.fit(trained, train_dataloaders=stream, ckpt_path=str(ckpt) if done else None, weights_only=True)

@@ -8,7 +8,7 @@ Rows are read by their place in the file, not mapped into memory: what was read 
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -29,6 +29,8 @@ FORMAT = 1  # raise it when the same key begins to mean other files
 WAIT = 0.2  # seconds between two looks at chunks that others write
 REMIND = 10.0  # seconds between two words about it
 
+Make = Callable[[Tensor], Mapping[str, Tensor]]  # rows to their columns
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -43,33 +45,36 @@ class Stored:
         return prod(self.shape) * self.dtype.itemsize
 
 
-class DiskTokens:
-    """Tokens of all views, on disk.
+class Store:
+    """Columns of many rows on disk, written chunk by chunk by whoever comes.
 
     Args:
         folder: where they lie.
-        views: what was encoded; gives the columns that are not stored.
-        spec: of the tokenizer.
+        rows: how many there are.
+        files: the columns.
+        chunks: the rows that are made together; each is a run of consecutive rows.
     """
 
-    def __init__(self, folder: Path, views: Views, spec: TokenSpec) -> None:
-        self.folder, self.views, self.files, self.chunks = folder, views, files_of(spec), views.chunks()
-
-    def __len__(self) -> int:
-        return len(self.views)
-
-    def write(
-        self, tokenizer: Tokenizer, device: torch.device, about: Mapping[str, Any], say: Callable[[str], None]
+    def __init__(
+        self, folder: Path, rows: int, files: Mapping[str, Stored], chunks: Sequence[Int[Tensor, " m"]]
     ) -> None:
-        """Encodes what is missing, together with whoever else does.
+        self.folder, self.rows, self.files, self.chunks = folder, rows, files, chunks
+
+    def write(self, make: Make, about: Mapping[str, Any], say: Callable[[str], None]) -> None:
+        """Makes what is missing, together with whoever else does.
+
+        Args:
+            make: the columns of some rows.
+            about: what the store holds; another one may not be written here.
+            say: is told of a long wait.
 
         Raises:
-            UserError: the folder holds tokens of something else.
+            UserError: the folder holds something else.
         """
         self._begin(about)
         spoke = time.monotonic()
         while missing := [i for i in range(len(self.chunks)) if not self._mark(i).exists()]:
-            wrote = [i for i in missing if self._write(i, tokenizer, device)]
+            wrote = [i for i in missing if self._write(i, make)]
             if not wrote:
                 time.sleep(WAIT)
             if time.monotonic() - spoke > REMIND:
@@ -77,34 +82,31 @@ class DiskTokens:
                 done = len(self.chunks) - len(missing) + len(wrote)
                 say(f"{self.folder}: {done} of {len(self.chunks)} chunks written")
 
-    def take(self, rows: Int[Tensor, " n"]) -> Mapping[str, Column]:
-        """Latents and codes, read from their places, with the columns of the samples."""
-        tokens = {name: self._read(name, column, rows) for name, column in self.files.items()}
-        return {**tokens, **self.views.columns(rows)}
+    def read(self, rows: Int[Tensor, " n"]) -> dict[str, Tensor]:
+        """These rows of every column, read from their places."""
+        return {name: self._read(name, column, rows) for name, column in self.files.items()}
 
     def _begin(self, about: Mapping[str, Any]) -> None:
         """The files at their full length, and what they hold."""
-        meta, told = self.folder / "tokens.json", json.dumps({"format": FORMAT, "rows": len(self), **about}, indent=1)
+        meta, told = self.folder / "tokens.json", json.dumps({"format": FORMAT, "rows": self.rows, **about}, indent=1)
         with lock(self.folder / ".lock"):
             if meta.exists() and meta.read_text() != told + "\n":
-                raise UserError(
-                    f"{meta}: these are tokens of something else; remove the folder, and they are made again"
-                )
+                raise UserError(f"{meta}: tokens of something else; remove the folder, and they are made again")
             for name, column in self.files.items():
                 with (self.folder / f"{name}.bin").open("ab") as file:
-                    file.truncate(column.bytes * len(self))
+                    file.truncate(column.bytes * self.rows)
             for kind in ("done", "locks"):
                 (self.folder / kind).mkdir(exist_ok=True)
             write_atomic(meta, told + "\n")
 
-    def _write(self, chunk: int, tokenizer: Tokenizer, device: torch.device) -> bool:
-        """Encodes a chunk, unless another process does or has; whether this one did."""
+    def _write(self, chunk: int, make: Make) -> bool:
+        """Makes a chunk, unless another process does or has; whether this one did."""
         try:
             with lock(self.folder / "locks" / str(chunk), wait=False):
                 if self._mark(chunk).exists():
                     return False
                 rows = self.chunks[chunk]
-                for name, values in encode(tokenizer, self.views.x(rows), device).items():
+                for name, values in make(rows).items():
                     self._put(name, int(rows[0]), values)
                 self._mark(chunk).touch()
                 return True
@@ -139,6 +141,32 @@ class DiskTokens:
 
     def _mark(self, chunk: int) -> Path:
         return self.folder / "done" / str(chunk)
+
+
+class DiskTokens:
+    """Tokens of all views, on disk.
+
+    Args:
+        folder: where they lie.
+        views: what was encoded; gives the columns that are not stored.
+        spec: of the tokenizer.
+    """
+
+    def __init__(self, folder: Path, views: Views, spec: TokenSpec) -> None:
+        self.views, self.store = views, Store(folder, len(views), files_of(spec), views.chunks())
+
+    def __len__(self) -> int:
+        return len(self.views)
+
+    def write(
+        self, tokenizer: Tokenizer, device: torch.device, about: Mapping[str, Any], say: Callable[[str], None]
+    ) -> None:
+        """Encodes what is missing, together with whoever else does."""
+        self.store.write(lambda rows: encode(tokenizer, self.views.x(rows), device), about, say)
+
+    def take(self, rows: Int[Tensor, " n"]) -> Mapping[str, Column]:
+        """Latents and codes, with the columns of the samples."""
+        return {**self.store.read(rows), **self.views.columns(rows)}
 
 
 def files_of(spec: TokenSpec) -> dict[str, Stored]:

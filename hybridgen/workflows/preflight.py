@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from hybridgen.assemble import assemble_data, assemble_settings
+from hybridgen.assemble import assemble_data, assemble_settings, assemble_shell
 from hybridgen.config.compose import Composed
 from hybridgen.data.base import SPLITS, Data
 from hybridgen.evaluation.evaluate import check_metrics
@@ -33,6 +33,7 @@ def check_ready(composed: Composed, trained_on: DataSpec | None = None) -> list[
         lambda: choose(composed.config["device"], composed.config["precision"]),
         lambda: _runs_folder(Path(composed.config["runs"])),
         lambda: _all_splits(data),
+        lambda: None if trained_on else _columns(composed, data),
         lambda: _same_kind(data.spec, trained_on or data.spec),
         lambda: notes.extend(check_metrics(data, settings, composed.registry)),
         lambda: _networks(settings),
@@ -61,6 +62,18 @@ def _all_splits(data: Data) -> None:
     for split in SPLITS:
         if not len(data.split(split)):
             raise UserError(f"data: the {split} split is empty")
+
+
+def _columns(composed: Composed, data: Data) -> None:
+    """What the conditioner reads must be there."""
+    conditioner, known = assemble_shell(composed, data.spec).conditioner, data.split("train").columns
+    for name in conditioner.reads:
+        if name not in known:
+            raise UserError(
+                f"model.conditioner: {composed.node('model.conditioner')['card']} reads the column '{name}', and these"
+                f" data have none\n  they have: {', '.join(known) or 'samples alone'}"
+                + ("\n  captions stand in FILE.txt beside each file, or in metadata.jsonl" if name == "text" else "")
+            )
 
 
 def _equal_shares(composed: Composed, compute: Compute) -> None:
