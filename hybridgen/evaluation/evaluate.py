@@ -95,8 +95,9 @@ def evaluate_samples(
     metrics = find_metrics(settings, registry or Registry())
     extractor, _ = _extractor(data, settings, device)
     classes = len(data.spec.classes)
+    counts = [] if not classes or labels is None else labels.bincount(minlength=classes).tolist()
     base |= {
-        "drawn": len(stored), "class_distribution": [] if not classes or labels is None else labels.bincount(minlength=classes).tolist(),
+        "drawn": len(stored), "class_distribution": counts,
         "reference": settings.reference, "reference_hash": data.fingerprint(), "rounding": rounding(data.medium),
     }  # fmt: skip
     drawn = stored, labels if classes else None
