@@ -62,7 +62,7 @@ def test_only_the_machine_may_change(tiny_runs, capsys):
 @pytest.mark.slow
 def test_a_run_with_a_part_file_asks_for_its_folder_again(stopped, tmp_path, capsys):
     _, run = stopped("tokenizer", 2, interrupt)
-    config = (run.path / "config.yaml").read_text().replace("card: flow", "card: ./mine.py:Mine")
+    config = (run.path / "config.yaml").read_text().replace("card: flow\n", "card: ./mine.py:Mine\n")
     (run.path / "config.yaml").write_text(config)
     marker = tmp_path / "IMPORTED"
     (tmp_path / "mine.py").write_text(

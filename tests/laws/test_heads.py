@@ -135,7 +135,7 @@ def test_code_law(options, law):
 def test_trained_heads_draw_known_moments(kind, options, solver, steps):
     torch.manual_seed(0)
     small = tokens(grid=(4,), channels=2)
-    draws_known_moments(kind(small, WIDTH, **options), small, WIDTH, solver, steps)
+    draws_known_moments(kind(small, 8, **options), small, 8, solver, steps)
 
 
 def test_regression_draws_the_mean_and_no_spread():
