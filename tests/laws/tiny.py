@@ -14,6 +14,7 @@ from hybridgen.laws.toy import data
 from hybridgen.model import HybridModel
 
 PYRAMID = ["scales=[1, 2, 4]", "vocab=11", "channels=3", "widths=[8]", "encoder_blocks=1", "decoder_blocks=1"]
+UNEVEN = {1: "[1, 4, 10]", 2: "[[1, 1], [2, 3], [3, 5]]", 3: "[[1, 1, 1], [1, 2, 3], [2, 3, 5]]"}  # of such a pyramid
 ONE_SCALE = ["scales=[]", *PYRAMID[1:]]
 NORMED = [
     f"net.{option}"
@@ -111,7 +112,7 @@ def composed_model(*overrides: str) -> Composed:
     )
 
 
-def model(*overrides: str, dims: int = 2) -> HybridModel:
-    """The model of `composed_model` for data of that many dimensions."""
+def model(*overrides: str, dims: int = 2, uneven: bool = False) -> HybridModel:
+    """The model of `composed_model` for data of that many dimensions; `uneven` ones need `UNEVEN` scales or none."""
     torch.manual_seed(0)
-    return assemble_model(composed_model(*overrides), data(dims))
+    return assemble_model(composed_model(*overrides), data(dims, uneven))
