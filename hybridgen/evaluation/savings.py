@@ -1,7 +1,8 @@
 """Multiply-accumulates that the sampling loop saves, because it keeps a result instead of computing it again.
 
-Published counts are those of published code, which computes some results anew for every row, step or evaluation although
-they are the same, and some that nobody reads. A count of ours plus what such code adds compares with a published count.
+Published counts are those of published code, which computes some results anew for every row, step or evaluation
+although they are the same, and some that nobody reads. A count of ours plus what such code adds compares with a
+published count.
 """
 
 from collections import Counter
