@@ -1,7 +1,8 @@
-"""What the sampling loop does not compute again, in multiply-accumulates: what a plainer loop would add to them.
+"""Multiply-accumulates that the sampling loop saves, because it keeps a result instead of computing it again.
 
-Published counts are those of published code, which computes some things anew for every row, step or step although they
-are the same, and some that nobody reads. With what its code spends added, a count here compares with its own.
+Published counts are those of published code, which computes some results anew for every row, step or evaluation
+although they are the same, and some that nobody reads. A count of ours plus what such code adds compares with a
+published count.
 """
 
 from collections import Counter
@@ -28,7 +29,7 @@ REASONS = {
 
 
 class Savings:
-    """Collected along one row's way; `by_reason` at its end."""
+    """Collects the savings of one row over all steps; `by_reason` gives them at the end."""
 
     def __init__(self) -> None:
         self._counts = Counter[str]()
@@ -38,7 +39,7 @@ class Savings:
 
     @contextmanager
     def beginning(self, backbone: nn.Module) -> Iterator[None]:
-        """Within the block the backbone begins: the modulations it makes hold for all steps."""
+        """Counts the modulations that the backbone makes in the block, where it begins: they hold for all steps."""
 
         def note(module: nn.Module, args: tuple[Tensor], _: object) -> None:
             assert isinstance(module, Modulation)
@@ -58,17 +59,17 @@ class Savings:
     def head(
         self, head: ResidualHead, target: Tensor, hidden: Tensor, grid: Grid, evaluations: int, executed: int
     ) -> None:
-        """`executed` in so many evaluations. In training each position has a time of its own, and nothing is kept."""
+        """Adds what is saved in `evaluations` that cost `executed`; in training each position has a time of its own."""
         if grid not in self._heads:
             self._heads[grid] = macs(lambda: head.loss(target, hidden, grid, Draws("cost")))
         self._counts["times"] += evaluations * self._heads[grid] - executed
 
     def filled(self, caches: list[KeyValues]) -> None:
-        """Called after the prefix and after each step."""
+        """Notes how many keys are held; called after the prefix and after each step."""
         self._filled.append(next((cache.k.shape[2] for cache in caches if cache.k is not None), 0))
 
     def by_reason(self, caches: list[KeyValues], steps: int) -> dict[str, int]:
-        """Multiply-accumulates that were spared."""
+        """Multiply-accumulates that were saved, by reason."""
         widths = sum(cache.k.shape[1] * cache.k.shape[3] for cache in caches if cache.k is not None)
         unseen = sum((there - before) * (self._filled[-1] - there) for before, there in pairwise([0, *self._filled]))
         found = {"modulations": (steps - 1) * self._modulated, "slots": 2 * widths * unseen, **self._counts}

@@ -1,6 +1,6 @@
-"""The laws that a card goes through: those of its slot in each dimension, and what a card promises as such.
+"""The laws that a card goes through: those of its slot in each dimension, and those of any card.
 
-`for verdict in judge("backbone", build, (1, 2, 3)): print(verdict.law, verdict.failures)`
+`for verdict in run_laws("backbone", build, (1, 2, 3)): print(verdict.law, verdict.failures)`
 """
 
 import inspect
@@ -120,20 +120,40 @@ def _trials(slot: str, build: Build, dims: Sequence[int]) -> dict[str, tuple[Any
 def _arguments(slot: str, build: Build, dims: int) -> tuple[Any, ...]:
     """The part, and the neighbours that laws of its slot take."""
     if slot == "tokenizer":
-        return _built(build, dims, plain(dims)), examples(data(dims))
+        return _tokenizer(build, dims)
     if slot in ("code_head", "residual_head"):
-        return _built(build, dims, plain(dims)), plain(dims), _WIDTH
+        tokens = _fitting(build, dims)
+        return _built(build, dims, tokens), tokens, _WIDTH
     part = _built(build, dims, pyramid(dims))
     if slot == "backbone" and not served(part, pyramid(dims)):
         return _built(build, dims, plain(dims)), plain(dims)  # one that walks positions, not scales
     return part, pyramid(dims)
 
 
-def _built(build: Build, dims: int, tokens: TokenSpec) -> Any:
+def _tokenizer(build: Build, dims: int) -> tuple[Any, Any]:
+    """The tokenizer of uneven data and some of these; of a cube where its scales or patches allow nothing else."""
+    for spec in (data(dims, uneven=True), data(dims)):
+        try:
+            return _built(build, dims, plain(dims), spec), examples(spec)
+        except UserError as error:
+            refused = error
+    raise refused
+
+
+def _fitting(build: Build, dims: int) -> TokenSpec:
+    """Tokens that the part takes: of uneven sides, or of even ones where it takes patches of them."""
+    try:
+        _built(build, dims, plain(dims))
+    except UserError:
+        return plain(dims, even=True)
+    return plain(dims)
+
+
+def _built(build: Build, dims: int, tokens: TokenSpec, spec: DataSpec | None = None) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         widths = {"width": _WIDTH, "condition_width": _WIDTH}
-        return build({"data": data(dims), "classes": CLASSES, "tokens": tokens, **widths})
+        return build({"data": spec or data(dims), "classes": CLASSES, "tokens": tokens, **widths})
 
 
 def _tried(law: Callable[..., None], arguments: tuple[Any, ...]) -> str:

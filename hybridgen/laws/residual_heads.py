@@ -22,7 +22,7 @@ from hybridgen.types import TokenSpec
 
 _SOLVERS: tuple[Solver, ...] = (Euler(), DDPM())  # one of each kind
 _STEPS, _ROWS = 3, 3
-_ROUNDING = 1e-4  # float32 through a small network with values of order 1 to 10
+_ROUNDING = 3e-4  # float32 through a small network with values of order 1 to 10, in batches that round differently
 
 
 def starts_at_zero(head: ResidualHead, tokens: TokenSpec, width: int) -> None:

@@ -1,11 +1,13 @@
 """Stand-ins for a part's neighbours, so that the laws of one slot need no part of another.
 
-A story is what steps drew, told without a tokenizer: vectors are painted by adding up enlarged scales.
+A story holds what each step drew, without a tokenizer: vectors are painted by adding up enlarged scales.
 """
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
+from types import MappingProxyType
 from typing import TypeVar
 
 import torch
@@ -22,34 +24,41 @@ from hybridgen.types import Canvas, Condition, DataSpec, Grid, Step, StepLayout,
 Module = TypeVar("Module", bound=nn.Module)
 
 ROWS, CHANNELS, VOCAB, CLASSES = 3, 3, 11, 3
-_SIDES = {1: (8,), 2: (4, 4), 3: (2, 2, 4)}
+_SIDES: Mapping[int, Grid] = MappingProxyType({1: (6,), 2: (3, 6), 3: (2, 3, 4)})
 _SMALLER = {1: ((1,), (2,), (5,)), 2: ((1, 1), (2, 3)), 3: ((1, 1, 1), (1, 2, 3))}
+_EVEN: Mapping[int, Grid] = MappingProxyType({1: (8,), 2: (4, 4), 3: (2, 2, 4)})
+_UNEVEN: Mapping[int, Grid] = MappingProxyType({1: (20,), 2: (6, 10), 3: (4, 6, 10)})
 
 
 def pyramid(dims: int) -> TokenSpec:
-    """Several scales of codes, not all of them square."""
+    """Several scales of codes; no two sides of the finest are equal, and not all are powers of two."""
     return TokenSpec(_SIDES[dims], CHANNELS, (*_SMALLER[dims], _SIDES[dims]), VOCAB)
 
 
-def plain(dims: int) -> TokenSpec:
-    """One scale of codes."""
-    return TokenSpec(_SIDES[dims], CHANNELS, (_SIDES[dims],), VOCAB)
+def plain(dims: int, even: bool = False) -> TokenSpec:
+    """One scale of codes, the finest of `pyramid`; or one of even sides, for parts that take patches of it."""
+    grid = (_EVEN if even else _SIDES)[dims]
+    return TokenSpec(grid, CHANNELS, (grid,), VOCAB)
 
 
-def data(dims: int, side: int = 8) -> DataSpec:
-    """What a data set of that many dimensions offers."""
-    return DataSpec(2, (side,) * dims, tuple(f"class {i}" for i in range(CLASSES)))
+def data(dims: int, uneven: bool = False) -> DataSpec:
+    """What a data set of that many dimensions offers: a cube of side 8, or sides that differ and are no powers of two.
+
+    Uneven sides halve once, to (10,), (3, 5) or (2, 3, 5).
+    """
+    size = _UNEVEN[dims] if uneven else (8,) * dims
+    return DataSpec(2, size, tuple(f"class {i}" for i in range(CLASSES)))
 
 
 def examples(spec: DataSpec, rows: int = ROWS) -> Float[Tensor, "B X *size"]:
-    """Smooth noise in [-1, 1], as data has more of what is coarse."""
+    """Smooth noise in [-1, 1]: like data, it has more power at coarse scales."""
     rough = torch.randn(rows, spec.channels, *spec.size, generator=keyed("examples"))
     half: Grid = tuple(max(1, side // 2) for side in spec.size)
     return (0.3 * rough + enlarge(shrink(rough, half), spec.size)).tanh()
 
 
 def condition(width: int, rows: int = ROWS, tokens: int = 0, key: object = 0) -> Condition:
-    """Vectors of unit deviation, and as many tokens a row, of which rows but the first lack the last."""
+    """Vectors of unit standard deviation, and `tokens` tokens per row; all rows but the first lack the last of them."""
     rng = keyed("condition", key)
     given = Condition(vector=torch.randn(rows, width, generator=rng))
     null = Condition(vector=torch.randn(1, width, generator=rng))
@@ -62,7 +71,7 @@ def condition(width: int, rows: int = ROWS, tokens: int = 0, key: object = 0) ->
 
 
 def shaken(module: Module, deviation: float = 0.2) -> Module:
-    """A copy away from its start, where zeros make many laws trivial; what is frozen stays."""
+    """A copy away from its start, where zeros make many laws trivial; frozen parameters stay as they are."""
     module, rng = copy.deepcopy(module).eval(), keyed("shaken")
     with torch.no_grad():
         for parameter in module.parameters():
@@ -93,11 +102,11 @@ class Story:
         return canvas
 
     def view(self, canvas: Canvas, s: int) -> Float[Tensor, "B n_s C"]:
-        """What scales coarser than s left for it."""
+        """What scales coarser than s painted, at the positions of scale s."""
         return to_sequence(shrink(self._map(canvas, s), self.tokens.scales[s]))
 
     def views(self) -> dict[int, Tensor]:
-        """The view of each scale, when all is drawn."""
+        """The view of each scale, once everything is drawn."""
         finished = self.canvas()
         return {s: self.view(finished, s) for s in range(len(self.tokens.scales))}
 
@@ -109,7 +118,7 @@ class Story:
         return StepLayout(positions, sizes, tuple(step.scale for step in steps), tuple(step.grid for step in steps))
 
     def changed(self, planned: int) -> "Story":
-        """The same story, but for what step `step` drew."""
+        """The same story with other codes and vectors in the step of that index."""
         codes, vectors = [*self.codes], [*self.vectors]
         codes[planned] = (codes[planned] + 1) % max(1, self.tokens.vocab)
         vectors[planned] = vectors[planned] + torch.randn(vectors[planned].shape, generator=keyed("changed", planned))

@@ -13,7 +13,7 @@ from hybridgen.types import Canvas, Step, StepLayout
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """One entry of a plan: `count` positions of group `group`, after `done` of them, in turn `index` of `of`."""
+    """One step of a plan: `count` positions of group `group`, of which `done` are drawn; the group takes `of` steps."""
 
     group: int
     done: int

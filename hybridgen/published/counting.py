@@ -11,7 +11,7 @@ from hybridgen.config.compose import compose
 from hybridgen.evaluation.sampling_cost import sampling_cost
 
 PART = {"modulations": "backbone", "slots": "backbone", "prefix": "code_head", "times": "residual_head"}
-"""Where each of `spared.REASONS` is spent."""
+"""Where each of `savings.REASONS` is spent."""
 OTHERS = ("tokenizer", "total")
 
 
@@ -21,7 +21,7 @@ class Counted:
 
     Args:
         parts: that our loop executes.
-        spared: that it does not, by reason.
+        savings: that it does not, by reason.
     """
 
     parts: Mapping[str, int]

@@ -131,5 +131,6 @@ def _quiet() -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message="This DataLoader will create")  # more readers than cores, as was asked
     warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")  # a frozen tokenizer is
     warnings.filterwarnings("ignore", message=".*GPU available but not used.*")

@@ -21,7 +21,7 @@ from hybridgen.samplers.sampler import Sampler
 from hybridgen.samplers.schedules import guide
 from hybridgen.system.errors import UserError
 from hybridgen.types import StepLayout
-from tests.laws.tiny import SLOW, model
+from tests.laws.tiny import SLOW, UNEVEN, model
 
 GUIDED = Sampler(guidance=(1.5, 2.0), head_guidance=2.5, head_steps=2)
 SETS = Sampler(sets=3, guidance=2.0, ramp="linear", head_steps=2, top_k=7, top_p=0.95)
@@ -88,6 +88,19 @@ def test_laws(overrides, sampler, dims):
     made, x = model(*overrides, dims=dims), examples(data(dims), 4)
     for law in MODEL_LAWS:
         law(made, sampler, x)
+
+
+@pytest.mark.parametrize("dims", [pytest.param(1, marks=SLOW), 2, pytest.param(3, marks=SLOW)])
+@pytest.mark.parametrize(
+    ("overrides", "sampler"),
+    [([], SETS), (["residual_head=grid_flow"], GUIDED), (["tokenizer=pyramid", "residual_head=null"], GUIDED)],
+    ids=["hybrid in sets", "hybrid, grid flow", "codes"],
+)
+def test_laws_on_uneven_data(overrides, sampler, dims):
+    """Sides that differ and are no powers of two, from the data to the canvas and back."""
+    made = model(*overrides, f"tokenizer.scales={UNEVEN[dims]}", dims=dims, uneven=True)
+    for law in MODEL_LAWS:
+        law(made, sampler, examples(data(dims, uneven=True), 4))
 
 
 class Remembering(Backbone):

@@ -19,7 +19,7 @@ from hybridgen.nn.draws import Draws, keyed
 from hybridgen.nn.positions import to_sequence
 from hybridgen.nn.resize import shrink
 from hybridgen.tokenizers.canvas import replay
-from tests.laws.tiny import ONE_SCALE, PYRAMID, SHALLOW, SIMPLE, SLOW, build, cards
+from tests.laws.tiny import ONE_SCALE, PYRAMID, SHALLOW, SIMPLE, SLOW, UNEVEN, build, cards
 
 MORE = [
     ("pyramid", [*PYRAMID, "phi=blend"]),
@@ -32,9 +32,9 @@ MORE = [
 ]
 
 
-def made(card, options, dims):
+def made(card, options, dims, uneven=False):
     torch.manual_seed(0)
-    return build("tokenizer", card, options, {"data": data(dims)})
+    return build("tokenizer", card, options, {"data": data(dims, uneven)})
 
 
 def served(card):
@@ -53,6 +53,15 @@ CASES = [
 @pytest.mark.parametrize(("card", "options", "dims"), CASES, ids=lambda value: str(value)[-12:])
 def test_laws(card, options, dims):
     tokenizer, x = made(card, options, dims), examples(data(dims), 4)
+    for law in TOKENIZER_LAWS:
+        law(tokenizer, x)
+
+
+@pytest.mark.parametrize(("card", "options", "dims"), CASES, ids=lambda value: str(value)[-12:])
+def test_laws_on_uneven_data(card, options, dims):
+    """No two sides are equal and none is a power of two but the first, in 3-D: what mixes axes up shows here."""
+    options = [f"scales={UNEVEN[dims]}" if option == PYRAMID[0] else option for option in options]
+    tokenizer, x = made(card, options, dims, uneven=True), examples(data(dims, uneven=True), 4)
     for law in TOKENIZER_LAWS:
         law(tokenizer, x)
 

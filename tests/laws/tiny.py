@@ -31,6 +31,7 @@ def tiny(slot: str, card: str) -> list[str]:
     return said(Registry().tiny(slot, card))
 
 
+UNEVEN = {1: "[1, 4, 10]", 2: "[[1, 1], [2, 3], [3, 5]]", 3: "[[1, 1, 1], [1, 2, 3], [2, 3, 5]]"}  # of such a pyramid
 PYRAMID, ONE_SCALE, SIMPLE = (tiny("tokenizer", card) for card in ("pyramid", "discrete", "continuous"))
 TRANSFORMER, MASKED = (tiny("backbone", card) for card in ("causal", "masked"))
 SHALLOW = [  # without attention: fewer roundings on the way, for the law of bf16
@@ -85,7 +86,7 @@ def composed_model(*overrides: str) -> Composed:
     )
 
 
-def model(*overrides: str, dims: int = 2) -> HybridModel:
-    """The model of `composed_model` for data of that many dimensions."""
+def model(*overrides: str, dims: int = 2, uneven: bool = False) -> HybridModel:
+    """The model of `composed_model` for data of that many dimensions; `uneven` ones need `UNEVEN` scales or none."""
     torch.manual_seed(0)
-    return assemble_model(composed_model(*overrides), data(dims))
+    return assemble_model(composed_model(*overrides), data(dims, uneven))

@@ -24,7 +24,7 @@ MOST = 200  # configs that are looked at one by one
 
 
 def plan_sweep(composed: Composed, sweep: Sweep) -> Plan:
-    """The study of a block `sweep`; its name is a hash of what is searched, where and how."""
+    """The study of a block `sweep`; its name is a hash of the experiment, the space and the search."""
     slow = tuple(key for key in sweep.space.dimensions if retrains(key) == "nothing")
     tasks = sweep.space.grid(slow) if sweep.options.sampler == "grid" else None  # what retrains changes first
     settings = composed.config["train"]["generator"]
@@ -101,7 +101,7 @@ class Outlook:
         trials: how many.
         exact: whether it is known which; otherwise the counts are upper bounds.
         tokenizers, generators: what they need, by hash.
-        keys: swept keys by what they retrain.
+        keys: swept keys by what a change of them trains anew.
         samples: trials by generator and sampler, as JSON, each with an experiment that draws so.
     """
 
@@ -115,7 +115,7 @@ class Outlook:
 
 
 class Foresight:
-    """Looks ahead: which hashes the trials of an experiment have.
+    """Finds the hashes that the trials of an experiment have, before any of them runs.
 
     Args:
         experiment: what is varied.
