@@ -56,9 +56,7 @@ def _differences(changed: Mapping[str, Sequence[str]], names: Sequence[str]) -> 
     return _section("What differs", _table(names, rows))
 
 
-def _figures(
-    figures: Mapping[str, Sequence[Cell | None]], titles: Mapping[str, str], names: Sequence[str]
-) -> str:
+def _figures(figures: Mapping[str, Sequence[Cell | None]], titles: Mapping[str, str], names: Sequence[str]) -> str:
     if not figures:
         return _section("Figures", "<p>None of these runs has figures yet.</p>")
     marks = [*dict.fromkeys(cell.mark for cells in figures.values() for cell in cells if cell and cell.mark)]

@@ -16,6 +16,7 @@ FIGURES = (
     FigureSpec("macs", "MACs per sample", format=",.0f", better="low"),
 )
 
+
 def parameters(model: nn.Module) -> dict[str, int]:
     """Parameters of each direct part, trainable or not, and their sum as `total`, in which shared ones count once."""
     counts = {name: _count(part) for name, part in model.named_children() if _count(part)}

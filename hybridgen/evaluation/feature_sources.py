@@ -35,7 +35,9 @@ class FromJudge(Features):
         if len(data.spec.classes) < 2:
             why = "these data have no classes" if not data.spec.classes else "these data have one class"
             return [f"{why}, so no judge can be trained: distances use features of random convolutions"]
-        said = "there is no judge for these data: distances use features of random convolutions, and accuracy is left out"
+        said = (
+            "there is no judge for these data: distances use features of random convolutions, and accuracy is left out"
+        )
         return [said + _TRAIN_ONE]
 
 

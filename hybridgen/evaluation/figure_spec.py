@@ -73,7 +73,9 @@ def find_spec(name: str, specs: Iterable[FigureSpec]) -> FigureSpec | None:
     known = {spec.name: spec for spec in specs}
     if name in known:
         return known[name]
-    family = next((spec for spec in known.values() if spec.name.endswith("*") and name.startswith(spec.name[:-1])), None)
+    family = next(
+        (spec for spec in known.values() if spec.name.endswith("*") and name.startswith(spec.name[:-1])), None
+    )
     if family is None:
         return None
     return replace(family, name=name, title=family.title.replace("*", name[len(family.name) - 1 :]))

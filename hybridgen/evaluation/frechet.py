@@ -21,7 +21,9 @@ from hybridgen.evaluation.feature_sources import FromJudge, figures_over
 from hybridgen.evaluation.figure_spec import FigureSpec
 from hybridgen.system.errors import UserError
 
-_BLOCKS = 25  # of the jackknife, on each side; its standard deviation was within a quarter of the true one in simulation
+_BLOCKS = (
+    25  # of the jackknife, on each side; its standard deviation was within a quarter of the true one in simulation
+)
 _FRACTIONS = (0.5, 0.6, 0.7, 0.85, 1.0)  # of the drawn samples, for the line over 1/n
 _SUBSETS = 5  # random subsets of each fraction
 

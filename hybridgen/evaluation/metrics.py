@@ -68,13 +68,13 @@ def declared_figures(chosen: Iterable[Chosen]) -> dict[str, FigureSpec]:
 
 def why_not(chosen: Chosen, data: Data, settings: Metrics) -> str:
     """Why a metric has to be left out for these data, before any network is loaded; empty where it need not."""
-    metric, medium = chosen.metric, data.medium
-    for part in (metric, *([metric.features] if metric.features else [])):
-        if part.media and medium.name not in part.media:
-            return f"it looks at {' and '.join(part.media)} data only, and these are {medium.name}"
+    metric, features, medium = chosen.metric, chosen.metric.features, data.medium.name
+    for media in (metric.media, () if features is None else features.media):
+        if media and medium not in media:
+            return f"it serves the medium {' or '.join(media)}, and these data are of the medium {medium}"
     if metric.needs_classes and not data.spec.classes:
         return "these data have no classes"
-    return metric.features.why_not(settings) if metric.features else ""
+    return "" if features is None else features.why_not(settings)
 
 
 def too_few(chosen: Chosen, drawn: int, reference: int, dim: int) -> str:
@@ -93,7 +93,15 @@ def _built(card: str, title: str, value: Any, registry: Registry) -> Chosen:
         raise UserError(f"{card}: its class declares no `figures`")
     _check_fid(card, metric)
     node = composed.node(_PATH)
-    return Chosen(card, title, metric, json.dumps(node["features"], sort_keys=True) if metric.features else "")
+    return Chosen(card, title, metric, _key(metric, node))
+
+
+def _key(metric: Metric, node: Any) -> str:
+    """Card and options of the features; of features that no option names, the class."""
+    if metric.features is None:
+        return ""
+    kind = type(metric.features)
+    return json.dumps(node.get("features", f"{kind.__module__}.{kind.__qualname__}"), sort_keys=True)
 
 
 def _is_doubled(metric: Metric) -> bool:

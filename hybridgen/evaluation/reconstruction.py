@@ -21,6 +21,7 @@ FIGURES = (
     FigureSpec("perplexity/*", "perplexity of the codes, scale *", format=".1f", chief=False),
 )
 
+
 def evaluate_reconstruction(
     x: Shaped[Tensor, "N X *size"],
     discrete: Shaped[Tensor, "N X *size"] | None,

@@ -13,6 +13,7 @@ from hybridgen.evaluation.protocol import Figure, figure
 
 FIGURES = (FigureSpec("seconds_per_sample", "seconds per sample", format=".4f", better="low"),)
 
+
 def seconds(call: Callable[[], object], *, repeats: int = 5, warm_up: int = 1) -> Interval:
     """Median wall seconds of `call`, with the fastest and the slowest as its interval; waits for the GPU to finish."""
     for _ in range(warm_up):

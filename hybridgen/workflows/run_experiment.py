@@ -36,6 +36,7 @@ from hybridgen.training.tokenizer_stage import obtain_tokenizer
 Say = Callable[[str], None]
 TOTAL = FigureSpec("seconds_total", "seconds in all", format=".0f", better="low")
 
+
 @dataclass
 class Outcome:
     """What a finished run has to show."""
