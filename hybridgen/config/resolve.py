@@ -169,10 +169,14 @@ class _Resolution:
         bare = isinstance(value, dict) and "card" not in value
         if isinstance(option.default, Built) and (bare or value is option.default):
             try:
-                card = self.registry.card_of(option.slot, option.default.target).name
+                card = self.registry.card_of(option.slot, option.default.target)
             except UserError as error:
                 return self.say(path, error)
-            return {"card": card} | option.default.options | (value if bare else {})
+            return (
+                {"card": card.target if ".py:" in card.name else card.name}
+                | option.default.options
+                | (value if bare else {})
+            )
         return ABSENT if isinstance(value, Required) else value
 
     def signature(self, path: str, target: str) -> Signature | None:
