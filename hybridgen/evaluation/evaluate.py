@@ -13,7 +13,8 @@ from torch import Tensor
 
 from hybridgen.config.registry import Registry
 from hybridgen.data.base import Data, Split
-from hybridgen.evaluation.base import Extractor, Real, Sample
+from hybridgen.evaluation.base import Extractor, Features, Real, Sample
+from hybridgen.evaluation.feature_sources import FromInception, FromJudge
 from hybridgen.evaluation.figure_spec import FigureSpec, find_spec, quoted_title
 from hybridgen.evaluation.metrics import Chosen, find_metrics, too_few, why_not
 from hybridgen.evaluation.protocol import SAID, Figure, figure, missing_fields, rounding
@@ -76,6 +77,7 @@ class Evaluator:
 
     def notes(self) -> list[str]:
         """What is to be said of the features, and which metrics are left out, each in a sentence."""
+        self._check_files()
         notes, left_out, seen = list[str](), list[str](), set[str]()
         reference = len(self.data.split(self.settings.reference))
         for each in self.metrics:
@@ -89,6 +91,14 @@ class Evaluator:
             if why:
                 left_out.append(f"{each.title} is left out: {why}")
         return notes + left_out
+
+    def _check_files(self) -> None:
+        """A file that the settings name must serve, also where no metric uses it."""
+        named: dict[Features, str | None] = {FromJudge(): self.settings.judge, FromInception(): self.settings.inception}
+        used = {type(each.metric.features) for each in self.metrics}
+        for features, file in named.items():
+            if file is not None and type(features) not in used:
+                features.extractor(self.data, self.settings, self.device)
 
     def figures(
         self, stored: Shaped[Tensor, "N X *size"], labels: Int[Tensor, " N"], protocol: Mapping[str, Any]
