@@ -11,13 +11,18 @@ import pytest
 import torch
 
 from hybridgen.cli import VERBS, module_name
+from hybridgen.config.registry import Registry
+from hybridgen.data.embedded import Embedded
 from hybridgen.diffusion.solvers import Euler
+from hybridgen.evaluation.evaluate import check_metrics, evaluate_samples
+from hybridgen.evaluation.settings import Metrics
 from hybridgen.nn.draws import Draws, keyed
 from hybridgen.types import TokenSpec
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 HOW_TO = ROOT / "docs/how-to/add-a-component.md"
+METRIC = ROOT / "docs/how-to/add-a-metric.md"
 SHORT = ["train.tokenizer.steps=3", "train.generator.steps=3", "metrics.samples=128", "tracking.enabled=false"]
 
 
@@ -47,15 +52,20 @@ def hybridgen(*arguments, cwd):
     )
 
 
-@pytest.fixture(scope="module")
-def my_head(tmp_path_factory):
-    """The class of the how-to page, from a file as a user would write it."""
-    path = tmp_path_factory.mktemp("component") / "my_head.py"
-    path.write_text(blocks(HOW_TO)["my_head.py"])
-    spec = importlib.util.spec_from_file_location("my_head", path)
+def module_of(page, title, folder):
+    """A code block of a page, imported from a file as a user would write it."""
+    path = folder / title
+    path.write_text(blocks(page)[title])
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.MyHead
+    return module
+
+
+@pytest.fixture(scope="module")
+def my_head(tmp_path_factory):
+    """The class of the how-to page."""
+    return module_of(HOW_TO, "my_head.py", tmp_path_factory.mktemp("component")).MyHead
 
 
 def test_the_component_takes_at_most_40_lines():
@@ -111,6 +121,27 @@ def test_the_component_trains_and_reloads(tmp_path):
     refused = hybridgen("sample", "my_experiment", "--count", "1", cwd=tmp_path)
     assert refused.returncode == 2, "a stored run must not import a file on its own"
     assert "--registry" in refused.stderr
+
+
+def test_the_metric_of_the_page(tmp_path):
+    """Real samples are near real ones, blurred ones are not, and noise is further away still."""
+    (tmp_path / "my_parts/metric").mkdir(parents=True)
+    for title in ("edges.py", "edges.yaml"):
+        (tmp_path / "my_parts/metric" / title).write_text(blocks(METRIC)[title])
+    data = Embedded()
+    x, labels = data.split("test").stored(torch.arange(300)), data.split("test").labels[:300]
+    said = dict.fromkeys(("data", "model", "weights", "sampler", "seeds", "precision", "device"), "x")
+    registry = Registry([tmp_path / "my_parts"])
+    assert check_metrics(data, Metrics(which=("edges",)), registry) == []
+
+    def edges(stored):
+        found = evaluate_samples(stored, labels, data, Metrics(which=("edges",)), said, registry=registry)
+        return {name: shown.value for name, shown in found.items()}
+
+    blurred = torch.nn.functional.avg_pool2d(x.float(), 3, 1, 1).byte()
+    noise = torch.randint(0, 256, x.shape, generator=keyed("noise"), dtype=torch.uint8)
+    assert set(edges(x)) == {"edges", "edges_floor"}
+    assert edges(x)["edges"] < 0.3 < edges(blurred)["edges"] < edges(noise)["edges"]
 
 
 def test_commands_exist():

@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Finds the runs, sets them side by side, prints the tables, writes the folder if one is named."""
+    """Finds the runs, compares them, prints the tables, and writes the folder if one is named."""
     from hybridgen.cli.show import say
     from hybridgen.comparison.differences import differences
     from hybridgen.comparison.entries import entries_of
@@ -88,7 +88,7 @@ def _print(
     """The tables; wide where nobody reads along."""
     from rich.console import Console
 
-    from hybridgen.cli.show import chief
+    from hybridgen.comparison.scores import chief_figures, titles_of
 
     console = Console(highlight=False)
     if not console.is_terminal:
@@ -98,7 +98,8 @@ def _print(
     console.print(_table(["what differs", *names], [[key, *values] for key, values in changed.items()]))
     if not changed:
         console.print("nothing: the configs are the same")
-    shown = [[name, *map(_said, figures[name])] for name in chief(figures)]
+    titles = titles_of(entries)
+    shown = [[titles[name], *map(_said, figures[name])] for name in chief_figures(entries)]
     if len(entries) > ACROSS:
         shown = [list(line) for line in zip(*[["figure", *said], *shown], strict=True)]
         console.print(_table(shown[0], shown[1:]))

@@ -1,12 +1,13 @@
 """Figures side by side, each marked where its protocol is not that of the figure it stands beside."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hybridgen.comparison.differences import worded
 from hybridgen.comparison.entries import Entry
 from hybridgen.evaluation.base import Interval
+from hybridgen.evaluation.figure_spec import FigureSpec, full_title, in_order, is_detail
 from hybridgen.evaluation.protocol import Figure, comparable
 
 
@@ -35,8 +36,29 @@ class Cell:
 
 def side_by_side(entries: Sequence[Entry]) -> dict[str, list[Cell | None]]:
     """Figure name -> a cell for each entry, None where an entry has not got it."""
-    names = dict.fromkeys(name for entry in entries for figures in entry.figures for name in figures)
-    return {name: _row(name, entries) for name in names}
+    return {name: _row(name, entries) for name in _names(entries)}
+
+
+def specs_of(all_figures: Iterable[Mapping[str, Figure]]) -> dict[str, FigureSpec]:
+    """How figures are shown, by name: as the first of these that was stored with a specification says."""
+    found: dict[str, FigureSpec] = {}
+    for figures in all_figures:
+        for name, shown in figures.items():
+            if shown.spec is not None:
+                found.setdefault(name, shown.spec)
+    return found
+
+
+def titles_of(entries: Sequence[Entry]) -> dict[str, str]:
+    """The title of each figure of the entries; its name where none was stored."""
+    specs = specs_of(figures for entry in entries for figures in entry.figures)
+    return {name: full_title(name, specs) for name in _names(entries)}
+
+
+def chief_figures(entries: Sequence[Entry]) -> list[str]:
+    """Names of the figures that a short table shows; all but details where none was stored with a specification."""
+    specs = specs_of(figures for entry in entries for figures in entry.figures)
+    return in_order(specs) if specs else [name for name in _names(entries) if not is_detail(name)]
 
 
 def average(values: Sequence[float]) -> Interval:
@@ -53,6 +75,10 @@ def average(values: Sequence[float]) -> Interval:
 def protocol_differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[str, ...]:
     """Fields in which protocol b is not a, as far down as both have something there; empty when figures compare."""
     return tuple(line for name in comparable(a, b) for line in _below(name, a.get(name, "-"), b.get(name, "-")))
+
+
+def _names(entries: Sequence[Entry]) -> list[str]:
+    return [*dict.fromkeys(name for entry in entries for figures in entry.figures for name in figures)]
 
 
 def _row(name: str, entries: Sequence[Entry]) -> list[Cell | None]:

@@ -9,7 +9,7 @@ from hybridgen.comparison.curves import draw_curves, overlays
 from hybridgen.comparison.entries import Entry, label
 from hybridgen.comparison.page import page
 from hybridgen.comparison.samples import draw_rows, rows_sheet
-from hybridgen.comparison.scores import Cell
+from hybridgen.comparison.scores import Cell, titles_of
 from hybridgen.system.files import write_atomic
 
 Changed = Mapping[str, Sequence[str]]
@@ -50,6 +50,7 @@ def as_json(entries: Sequence[Entry], changed: Changed, figures: Figures) -> dic
             {"name": each.name, "status": each.status, "runs": [label(run) for run in each.runs]} for each in entries
         ],
         "differences": {key: list(values) for key, values in changed.items()},
+        "titles": titles_of(entries),
         "figures": {name: [cell and _cell(cell) for cell in cells] for name, cells in figures.items()},
     }
 

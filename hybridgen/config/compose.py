@@ -15,7 +15,7 @@ from hybridgen.config.migrate import migrate
 from hybridgen.config.overrides import read_overrides
 from hybridgen.config.paths import experiments_folder
 from hybridgen.config.registry import Registry
-from hybridgen.config.resolve import resolve, where
+from hybridgen.config.resolve import resolve, resolve_part, where
 from hybridgen.config.schema import BLOCKS
 from hybridgen.config.yaml_text import Layer, Place
 
@@ -63,6 +63,23 @@ def compose(experiment: str, overrides: Sequence[str] = (), registries: Sequence
     resolved = resolve(run, registry)
     delta = _picked(resolved.values, _parted(_stacked([*own, given]))[0].values)
     return Composed(path.stem, resolved.values, delta, resolved.places, registry, blocks)
+
+
+def compose_part(slot: str, value: Any, path: str, registry: Registry) -> Composed:
+    """A config that holds nothing but a part that no node of the tree names, such as a metric, checked like any other.
+
+    Args:
+        slot: of the part.
+        value: name of its card, or `{card: name, option: value, ...}`.
+        path: dotted path of the part in the config, which stands in messages.
+        registry: its cards; a part file is used only if it lies in a folder that the user named.
+
+    Raises:
+        UserErrors: every mistake in it that was found.
+    """
+    node, places = resolve_part(slot, value, path, registry)
+    config = reduce(lambda inner, key: {key: inner}, reversed(path.split(".")), node)
+    return Composed(path, config, {}, places, registry)
 
 
 def from_dict(config: Mapping[str, Any], registries: Sequence[Path] = (), name: str = "stored config") -> Composed:

@@ -85,9 +85,14 @@ class Registry:
         return _read_card(slot, path)
 
     def card_of(self, slot: str, target: str) -> Card:
-        """The card of a class that stands as a default in a signature; the barest, if several name it."""
+        """The card of a class that stands as a default in a signature; the barest, if several name it.
+
+        A class in a part file needs none: the file is in use already, since another class of it names the default.
+        """
         cards = [_read_card(slot, path) for _, path in sorted(self._files.get(slot, {}).items())]
         found = [card for card in cards if card.target == target]
+        if not found and ".py:" in target:
+            return self._file_card(slot, target, Place(target))
         if not found:
             raise UserError(f"no card in registry/{slot} names the class '{target}', which is a default")
         return min(found, key=lambda card: len(card.options.values))

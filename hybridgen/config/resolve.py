@@ -1,10 +1,11 @@
-"""The whole tree of an experiment: cards looked up, defaults written out, every option checked, all mistakes told.
+"""The whole tree of an experiment: cards looked up, defaults written out, every option checked, all mistakes reported.
 
 Order of meaning: signature default < card options < experiment < command line. A part is `{card: name, option: value,
 ...}` in the result, one that is left out is None.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import reduce
 from typing import Any, Final
 
 from hybridgen.config.merge import check_texts, interpolate, merge
@@ -37,6 +38,20 @@ def resolve(layer: Layer, registry: Registry, *, stored: bool = False) -> Layer:
     if work.messages:
         raise UserErrors(work.messages)
     return Layer(tree, work.places)
+
+
+def resolve_part(slot: str, value: Any, path: str, registry: Registry) -> tuple[Any, Mapping[str, Place]]:
+    """A single part, which stands at `path`, and the place of each value.
+
+    Raises:
+        UserErrors: every mistake in it, each with its place.
+    """
+    work = _Resolution({path: Place("config", stored=True)}, registry)
+    node = work.part(path, slot, value, nullable=False)
+    work.check(reduce(lambda inner, key: {key: inner}, reversed(path.split(".")), node))
+    if work.messages:
+        raise UserErrors(work.messages)
+    return node, work.places
 
 
 def where(places: Mapping[str, Place], path: str) -> str:
@@ -154,10 +169,14 @@ class _Resolution:
         bare = isinstance(value, dict) and "card" not in value
         if isinstance(option.default, Built) and (bare or value is option.default):
             try:
-                card = self.registry.card_of(option.slot, option.default.target).name
+                card = self.registry.card_of(option.slot, option.default.target)
             except UserError as error:
                 return self.say(path, error)
-            return {"card": card} | option.default.options | (value if bare else {})
+            return (
+                {"card": card.target if ".py:" in card.name else card.name}
+                | option.default.options
+                | (value if bare else {})
+            )
         return ABSENT if isinstance(value, Required) else value
 
     def signature(self, path: str, target: str) -> Signature | None:

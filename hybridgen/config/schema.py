@@ -117,6 +117,7 @@ CONTRACTS: Mapping[str, str] = MappingProxyType(
         "objective": "hybridgen.diffusion.objectives.Objective",
         "solver": "hybridgen.diffusion.solvers.Solver",
         "metric": "hybridgen.evaluation.base.Metric",
+        "features": "hybridgen.evaluation.base.Features",
     }
 )
 

@@ -8,6 +8,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
+from hybridgen.evaluation.figure_spec import FigureSpec
+
+FIGURES = (
+    FigureSpec("parameters/total", "parameters", format=",.0f", better="low"),
+    FigureSpec("parameters/*", "parameters of the *", format=",.0f", better="low", chief=False),
+    FigureSpec("macs", "MACs per sample", format=",.0f", better="low"),
+)
+
 
 def parameters(model: nn.Module) -> dict[str, int]:
     """Parameters of each direct part, trainable or not, and their sum as `total`, in which shared ones count once."""

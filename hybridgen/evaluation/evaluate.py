@@ -1,6 +1,6 @@
 """Drawn samples in, figures with their protocols out: what `train` and `evaluate` call.
 
-Both sides are as stored before any network sees them, and neither is resized for the judge.
+Drawn and real samples are as stored before any network sees them, and neither is resized for the judge.
 """
 
 from collections.abc import Mapping
@@ -12,44 +12,13 @@ from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from hybridgen.config.registry import Registry
-from hybridgen.config.yaml_text import Place
 from hybridgen.data.base import Data, Split
-from hybridgen.evaluation.base import Metric, Real, Sample
-from hybridgen.evaluation.features import Extractor, InceptionFeatures, JudgeFeatures, RandomFeatures
-from hybridgen.evaluation.judge import TrainedJudge, find_judge
+from hybridgen.evaluation.base import Extractor, Features, Real, Sample
+from hybridgen.evaluation.feature_sources import FromInception, FromJudge
+from hybridgen.evaluation.figure_spec import FigureSpec, find_spec, quoted_title
+from hybridgen.evaluation.metrics import Chosen, find_metrics, too_few, why_not
 from hybridgen.evaluation.protocol import SAID, Figure, figure, missing_fields, rounding
 from hybridgen.evaluation.settings import Metrics
-from hybridgen.system.errors import UserError, UserErrors
-
-_TRIED = 500  # real samples that a judge is tried on
-
-# Names of the figures when the features are Inception's: by these alone may they be called FID.
-_INCEPTION = {"frechet": "fid", "kid": "kid_inception"}
-_ON_PIXELS = ("nearest", "nearest_real", "near_copies")
-_TITLES = {
-    "frechet": "Fréchet distance (judge)", "fid": "FID", "kid": "kernel distance (judge)", "kid_inception": "KID",
-    "precision": "precision", "recall": "recall", "accuracy": "accuracy by the judge",
-    "nearest": "median distance to the nearest training sample", "near_copies": "share of near copies",
-}  # fmt: skip
-
-
-def find_metrics(settings: Metrics, registry: Registry) -> dict[str, Metric]:
-    """The metrics of the cards that `metrics.which` names.
-
-    Raises:
-        UserErrors: every card that is unknown or does not load.
-    """
-    found: dict[str, Metric] = {}
-    wrong = []
-    for name in settings.which:
-        try:
-            card = registry.card("metric", name, Place(f"metrics.which: {name}"))
-            found[name] = registry.load(card)(**card.options.values)
-        except UserError as error:
-            wrong.append(f"metrics.which: {error}")
-    if wrong:
-        raise UserErrors(wrong)
-    return found
 
 
 def check_metrics(data: Data, settings: Metrics, registry: Registry | None = None) -> list[str]:
@@ -60,15 +29,7 @@ def check_metrics(data: Data, settings: Metrics, registry: Registry | None = Non
     Raises:
         UserError: a metric is unknown, or a file that the settings name does not serve.
     """
-    metrics, reference = find_metrics(settings, registry or Registry()), len(data.split(settings.reference))
-    extractor, notes = _extractor(data, settings, "cpu")
-    _, unfit = _able(metrics, settings.samples, reference, extractor)
-    if settings.inception is not None:
-        inception = InceptionFeatures(settings.inception, 1, "cpu")
-        unfit |= _able(_on_inception(metrics), settings.samples, reference, inception)[1]
-    if not data.spec.classes and "accuracy" in metrics:
-        notes.append("accuracy is left out: these data have no classes")
-    return notes + [f"{name} is left out: {why}" for name, why in unfit.items()]
+    return Evaluator(data, settings, registry).notes()
 
 
 def evaluate_samples(
@@ -83,133 +44,150 @@ def evaluate_samples(
 ) -> dict[str, Figure]:
     """Every figure of drawn samples that the settings ask for and that can be had (see `check_metrics`).
 
-    `protocol` says what only the caller knows: data (its name), model (hash), weights (ema or raw), sampler (its
-    settings), seeds, precision, device; and whatever else belongs to the record.
+    `protocol` is that of `Evaluator.figures`.
 
     Raises:
         UserError: an unknown metric, or a file that the settings name does not serve.
     """
-    base = {"kind": "drawn", **protocol}
-    if missing := missing_fields(base, SAID):
-        raise ValueError(f"the protocol of drawn samples lacks {', '.join(missing)}")
-    metrics = find_metrics(settings, registry or Registry())
-    extractor, _ = _extractor(data, settings, device)
-    classes = len(data.spec.classes)
-    counts = [] if not classes or labels is None else labels.bincount(minlength=classes).tolist()
-    base |= {
-        "drawn": len(stored), "class_distribution": counts,
-        "reference": settings.reference, "reference_hash": data.fingerprint(), "rounding": rounding(data.medium),
-    }  # fmt: skip
-    drawn = stored, labels if classes else None
-    figures = _measured(metrics, extractor, drawn, data, settings, base)
-    if settings.inception is not None:
-        inception = InceptionFeatures(settings.inception, min(settings.batch, 50), device)
-        figures |= _measured(_on_inception(metrics), inception, drawn, data, settings, base)
-    return figures
+    return Evaluator(data, settings, registry, device).figures(stored, labels, protocol)
 
 
-def _extractor(data: Data, settings: Metrics, device: torch.device | str) -> tuple[Extractor, list[str]]:
-    """The judge's features where there is one, else random ones, and what is to be said of that."""
-    judge = find_judge(data, settings.judge)
-    if judge is not None:
-        return JudgeFeatures(judge, settings.batch, device), _doubts(judge, data)
-    if len(data.spec.classes) < 2:
-        why = "these data have no classes" if not data.spec.classes else "these data have one class"
-        note = f"{why}, so no judge can be trained: distances use features of random convolutions"
-    else:
-        note = (
-            "there is no judge for these data: distances use features of random convolutions, and accuracy is left out"
-            "\n  train one: hybridgen judge DATA --out judge.safetensors, then metrics.judge=judge.safetensors"
-        )
-    return RandomFeatures(data, settings.batch, device), [note]
+class Evaluator:
+    """Measures drawn samples of one data set, several times if need be.
 
+    Each network is loaded once, and sees each real sample once.
 
-def _doubts(judge: TrainedJudge, data: Data) -> list[str]:
-    """What speaks against using a judge: it does not recognise these data, though their shape and classes fit."""
-    split = data.split("test")
-    rows = torch.arange(min(_TRIED, len(split)))
-    assert split.labels is not None, "a judge is of data with classes"
-    _, guesses = JudgeFeatures(judge)(split.stored(rows))
-    assert guesses is not None, "a judge guesses classes"
-    right = float(torch.eq(guesses, split.labels[rows]).double().mean())
-    chance, known = 1 / max(1, len(data.spec.classes)), judge.card.accuracy_test
-    if right >= (chance + known) / 2:
-        return []
-    return [
-        f"the judge of {judge.card.data} does not fit these data: it recognises {right:.0%} of the real samples, and"
-        f" {known:.0%} of its own; figures over it mean little\n"
-        "  train one: hybridgen judge DATA --out judge.safetensors, then metrics.judge=judge.safetensors"
-    ]
+    Args:
+        data: the real samples.
+        settings: what is measured.
+        registry: the cards of metrics.
+        device: where networks compute.
 
+    Raises:
+        UserErrors: metrics that are unknown, or do not go together.
+    """
 
-def _able(
-    metrics: Mapping[str, Metric], drawn: int, reference: int, extractor: Extractor
-) -> tuple[dict[str, Metric], dict[str, str]]:
-    """Metrics that can measure so many samples, and why the others cannot."""
-    able, unfit = {}, {}
-    for name, metric in metrics.items():
-        try:
-            metric.check(drawn, reference, extractor.facts["dim"])
-            able[name] = metric
-        except UserError as error:
-            unfit[name] = str(error).splitlines()[0]
-    return able, unfit
+    def __init__(
+        self, data: Data, settings: Metrics, registry: Registry | None = None, device: torch.device | str = "cpu"
+    ) -> None:
+        self.data, self.settings, self.device = data, settings, device
+        self.metrics = find_metrics(settings, registry or Registry())
+        self._extractors: dict[str, Extractor] = {}
+        self._real: dict[tuple[str, int], Real] = {}
 
+    def notes(self) -> list[str]:
+        """What is to be said of the features, and which metrics are left out, each in a sentence."""
+        self._check_files()
+        notes, left_out, seen = list[str](), list[str](), set[str]()
+        reference = len(self.data.split(self.settings.reference))
+        for each in self.metrics:
+            why = why_not(each, self.data, self.settings)
+            if not why:
+                extractor, features = self._extractor(each), each.metric.features
+                if extractor is not None and features is not None and each.features not in seen:
+                    seen.add(each.features)
+                    notes += features.notes(self.data, self.settings, extractor)
+                why = too_few(each, self.settings.samples, reference, _dim(extractor))
+            if why:
+                left_out.append(f"{each.title} is left out: {why}")
+        return notes + left_out
 
-def _on_inception(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
-    return {name: metric for name, metric in metrics.items() if name.removesuffix("_few") in _INCEPTION}
+    def _check_files(self) -> None:
+        """A file that the settings name must serve, also where no metric uses it."""
+        named: dict[Features, str | None] = {FromJudge(): self.settings.judge, FromInception(): self.settings.inception}
+        used = {type(each.metric.features) for each in self.metrics}
+        for features, file in named.items():
+            if file is not None and type(features) not in used:
+                features.extractor(self.data, self.settings, self.device)
+
+    def figures(
+        self, stored: Shaped[Tensor, "N X *size"], labels: Int[Tensor, " N"] | None, protocol: Mapping[str, Any]
+    ) -> dict[str, Figure]:
+        """Every figure of drawn samples that can be had.
+
+        `protocol` says what only the caller knows: data (its name), model (hash), weights (ema or raw), sampler (its
+        settings), seeds, precision, device; and whatever else belongs to the record.
+        """
+        base = {"kind": "drawn", **protocol}
+        if missing := missing_fields(base, SAID):
+            raise ValueError(f"the protocol of drawn samples lacks {', '.join(missing)}")
+        data, classes = self.data, len(self.data.spec.classes)
+        counts = [] if not classes or labels is None else labels.bincount(minlength=classes).tolist()
+        base |= {
+            "drawn": len(stored), "class_distribution": counts,
+            "reference": self.settings.reference, "reference_hash": data.fingerprint(),
+            "rounding": rounding(data.medium),
+        }  # fmt: skip
+        samples, found = dict[str, Sample](), dict[str, Figure]()
+        for each in self.metrics:
+            if why_not(each, data, self.settings):
+                continue
+            extractor = self._extractor(each)
+            real = self._real_samples(each.features, extractor, len(stored))
+            if too_few(each, len(stored), len(real.reference), _dim(extractor)):
+                continue
+            if each.features not in samples:
+                samples[each.features] = _drawn(stored, labels if classes else None, extractor)
+            found |= _measured(each, samples[each.features], real, extractor, base)
+        return found
+
+    def _extractor(self, chosen: Chosen) -> Extractor | None:
+        """The network of a metric's features, loaded when it is first asked for; None for a metric without features."""
+        key, features = chosen.features, chosen.metric.features
+        if features is None:
+            return None
+        if key not in self._extractors:
+            self._extractors[key] = features.extractor(self.data, self.settings, self.device)
+        return self._extractors[key]
+
+    def _real_samples(self, key: str, extractor: Extractor | None, count: int) -> Real:
+        """The reference split whole; as control the other split, cut to as many samples as were drawn."""
+        if (key, count) not in self._real:
+            train, test = self.data.split("train"), self.data.split("test")
+            reference, other = (train, test) if self.settings.reference == "train" else (test, train)
+            rows = torch.from_numpy(np.random.default_rng(self.settings.seed).permutation(len(other))[:count])
+            self._real[key, count] = Real(
+                reference=_seen(reference, extractor, torch.arange(len(reference))),
+                control=_seen(other, extractor, rows), test=test, train=train, medium=self.data.medium,
+                classes=self.data.spec.classes,
+            )  # fmt: skip
+        return self._real[key, count]
 
 
 def _measured(
-    metrics: Mapping[str, Metric], extractor: Extractor, drawn: tuple[Tensor, Tensor | None], data: Data,
-    settings: Metrics, base: Mapping[str, Any],
-) -> dict[str, Figure]:  # fmt: skip
-    """The metrics over one extractor's features, named after it."""
-    stored, labels = drawn
-    real = _real(data, extractor, settings, len(stored))
-    features, predicted = extractor(stored)
-    sample = Sample(features, labels, predicted, stored)
-    is_inception = isinstance(extractor, InceptionFeatures)
-    figures = {}
-    for card, metric in _able(metrics, len(stored), len(real.reference), extractor)[0].items():
-        for name, value in metric.measure(sample, real).items():
-            renamed = _renamed(name) if is_inception else name
-            facts = {
-                **base, "metric": _title(renamed), "card": card, "reference_count": len(real.reference),
-                "feature": None if name in _ON_PIXELS else extractor.facts,
-            }  # fmt: skip
-            figures[renamed] = figure(value, facts)
+    chosen: Chosen, drawn: Sample, real: Real, extractor: Extractor | None, base: Mapping[str, Any]
+) -> dict[str, Figure]:
+    """The figures of one metric, each with its protocol and its specification."""
+    figures, declared = dict[str, Figure](), chosen.metric.figures
+    for name, value in chosen.metric.measure(drawn, real).items():
+        spec = find_spec(name, declared) or FigureSpec(name, name, chief=False)
+        facts = {
+            **base, "metric": quoted_title(spec, declared), "card": chosen.card,
+            "reference_count": len(real.reference), "feature": None if extractor is None else extractor.facts,
+        }  # fmt: skip
+        figures[name] = figure(value, facts, spec)
     return figures
 
 
-def _real(data: Data, extractor: Extractor, settings: Metrics, count: int) -> Real:
-    """The reference split whole; as control the other split, cut to as many samples as were drawn."""
-    train, test = data.split("train"), data.split("test")
-    reference, other = (train, test) if settings.reference == "train" else (test, train)
-    rows = torch.from_numpy(np.random.default_rng(settings.seed).permutation(len(other))[:count])
-    return Real(
-        reference=_seen(reference, extractor, torch.arange(len(reference))), control=_seen(other, extractor, rows),
-        test=test, train=train, medium=data.medium, classes=data.spec.classes,
-    )  # fmt: skip
+def _drawn(stored: Tensor, labels: Tensor | None, extractor: Extractor | None) -> Sample:
+    features, predicted = (_nothing(len(stored)), None) if extractor is None else extractor(stored)
+    return Sample(features, labels, predicted, stored)
 
 
-def _seen(split: Split, extractor: Extractor, rows: Int[Tensor, " K"]) -> Sample:
+def _seen(split: Split, extractor: Extractor | None, rows: Int[Tensor, " K"]) -> Sample:
     """Features of some rows of a split, read piece by piece."""
+    labels = None if split.labels is None else split.labels[rows]
+    if extractor is None:
+        return Sample(_nothing(len(rows)), labels)
     parts = [extractor(stored) for stored in split.chunks(rows=rows)]
     guesses = [guess for _, guess in parts if guess is not None]
-    labels = None if split.labels is None else split.labels[rows]
     return Sample(np.concatenate([features for features, _ in parts]), labels, torch.cat(guesses) if guesses else None)
 
 
-def _renamed(name: str) -> str:
-    head, _, tail = name.partition("_")
-    return f"{_INCEPTION[head]}_{tail}" if tail else _INCEPTION[head]
+def _nothing(count: int) -> np.ndarray:
+    """Features of no columns."""
+    return np.zeros((count, 0))
 
 
-def _title(name: str) -> str:
-    """What the figure is called in a sentence: the longest known beginning, then what follows it."""
-    known = max((n for n in _TITLES if name == n or name.startswith((f"{n}_", f"{n}/"))), key=len, default=None)
-    if known is None:
-        return name
-    rest = name[len(known) + 1 :]
-    return f"{_TITLES[known]}, {rest}" if rest else _TITLES[known]
+def _dim(extractor: Extractor | None) -> int:
+    return 0 if extractor is None else int(extractor.facts["dim"])

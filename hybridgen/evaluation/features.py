@@ -1,15 +1,14 @@
-"""What a network sees in samples: features of the judge, or of Inception as clean-fid feeds it.
+"""Networks that compute features of samples: the judge, random convolutions, and Inception as clean-fid feeds it.
 
-Figures over the one and over the other have different names and are never mixed: only Inception's may be called FID.
+Figures over different features have different names and are never mixed: only those over Inception may be called FID.
+`feature_sources.py` says which of these networks a metric gets.
 """
 
 import dataclasses
 import hashlib
 import tempfile
 import warnings
-from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from torch import Tensor
 
 from hybridgen.data.base import Data
 from hybridgen.data.roots import cache_folder
-from hybridgen.evaluation.base import as_float64
+from hybridgen.evaluation.base import Extractor, as_float64
 from hybridgen.evaluation.judge import FEATURES, Judge, TrainedJudge
 from hybridgen.nn.draws import keyed
 from hybridgen.system.errors import UserError
@@ -29,19 +28,6 @@ DOWNLOAD = "download"
 _INCEPTION_FEATURES = 2048
 _MEASURED_ON = 2000  # training samples that give the scale of random features
 _FORMAT = 1  # of random features: raise it when others come out
-
-
-class Extractor(ABC):
-    """Features of samples, and the class that each is taken for, where the network knows classes.
-
-    `facts` go into the protocol.
-    """
-
-    facts: dict[str, Any]
-
-    @abstractmethod
-    def __call__(self, stored: Shaped[Tensor, "N X *size"]) -> tuple[Float[ndarray, "N F"], Int[Tensor, " N"] | None]:
-        """Features in float64, and guessed classes."""
 
 
 class JudgeFeatures(Extractor):
@@ -54,7 +40,7 @@ class JudgeFeatures(Extractor):
     """
 
     def __init__(self, trained: TrainedJudge, batch: int = 250, device: torch.device | str = "cpu") -> None:
-        self.net, self.batch, self.device = trained.net.to(device), batch, device
+        self.net, self.card, self.batch, self.device = trained.net.to(device), trained.card, batch, device
         self.facts = {
             "net": f"judge of {trained.card.data}", "hash": trained.hash, "dim": FEATURES,
             "resize": "none", "range": "0..255", "accuracy_test": trained.card.accuracy_test,

@@ -16,12 +16,16 @@ import torch
 from jaxtyping import Float
 from numpy import ndarray
 
-from hybridgen.evaluation.base import Interval, Measured, Metric, Real, Sample
+from hybridgen.evaluation.base import Features, Interval, Measured, Metric, Real, Sample
+from hybridgen.evaluation.feature_sources import FromJudge, figures_over
+from hybridgen.evaluation.figure_spec import FigureSpec
 from hybridgen.system.errors import UserError
 
-_BLOCKS = 25  # of the jackknife, a side; its deviation was within a quarter of the true one in simulation
+_BLOCKS = (
+    25  # of the jackknife, on each side; its standard deviation was within a quarter of the true one in simulation
+)
 _FRACTIONS = (0.5, 0.6, 0.7, 0.85, 1.0)  # of the drawn samples, for the line over 1/n
-_SUBSETS = 5  # random subsets a fraction
+_SUBSETS = 5  # random subsets of each fraction
 
 
 @dataclass(frozen=True)
@@ -36,12 +40,18 @@ class Moments:
 class Frechet(Metric):
     """Four figures: `frechet`, its predicted `frechet_bias`, `frechet_floor` of real samples, `frechet_infinity`.
 
+    Over Inception's features they are called `fid`, `fid_bias` and so on.
+
     Args:
+        features: the distance is over.
         allow_few: measure even with no more samples than features, where covariances are singular.
     """
 
-    def __init__(self, *, allow_few: bool = False) -> None:
-        self.allow_few = allow_few
+    on_inception = True
+
+    def __init__(self, *, features: Features = FromJudge(), allow_few: bool = False) -> None:
+        self.features, self.allow_few = features, allow_few
+        self.name, self.figures = figures_over(features, ("frechet", "Fréchet distance"), ("fid", "FID"), _figures)
 
     def measure(self, drawn: Sample, real: Real) -> Measured:
         """The distance of drawn samples to the reference, and what is needed to read it.
@@ -57,10 +67,10 @@ class Frechet(Metric):
         value = distance(moments(drawn.features), target)
         half = 1.96 * deviation(drawn.features, reference)
         return {
-            "frechet": Interval(value, value - half, value + half),
-            "frechet_bias": bias(target.covariance, len(drawn.features)) + bias(target.covariance, len(reference)),
-            "frechet_floor": distance(moments(real.control.features), target),
-            "frechet_infinity": extrapolated(drawn.features, target),
+            self.name: Interval(value, value - half, value + half),
+            f"{self.name}_bias": bias(target.covariance, len(drawn.features)) + bias(target.covariance, len(reference)),
+            f"{self.name}_floor": distance(moments(real.control.features), target),
+            f"{self.name}_infinity": extrapolated(drawn.features, target),
         }
 
     def check(self, drawn: int, reference: int, features: int) -> None:
@@ -73,6 +83,18 @@ class Frechet(Metric):
                     f"metrics.samples: a Fréchet distance over {features} features needs more than {features} samples;"
                     f" {side}: {count}\n  take more, or ask for the card frechet_few to have the (meaningless) figure"
                 )
+
+
+def _figures(name: str, title: str) -> tuple[FigureSpec, ...]:
+    form = ".2f" if name == "fid" else ".3f"
+    return (
+        FigureSpec(name, title, format=form, better="low"),
+        FigureSpec(f"{name}_bias", "predicted small-sample bias", format=form, under=name),
+        FigureSpec(f"{name}_floor", "real against real", format=form, under=name, real=True),
+        FigureSpec(
+            f"{name}_infinity", "at infinitely many samples", format=form, better="low", under=name, chief=False
+        ),
+    )
 
 
 def moments(features: Float[ndarray, "N F"]) -> Moments:
@@ -118,7 +140,7 @@ def extrapolated(drawn: Float[ndarray, "N F"], target: Moments) -> float:
 def deviation(drawn: Float[ndarray, "N F"], reference: Float[ndarray, "M F"]) -> float:
     """Standard deviation of the distance under fresh samples on both sides: a jackknife over blocks.
 
-    A bootstrap would add the small-sample bias a second time and, near the floor, overstate the deviation.
+    A bootstrap would add the small-sample bias a second time and, near the floor, overstate the standard deviation.
     """
     ours, theirs = moments(drawn), moments(reference)
     root = _root(theirs.covariance)

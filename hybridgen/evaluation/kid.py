@@ -10,19 +10,33 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from hybridgen.evaluation.base import Interval, Measured, Metric, Real, Sample
+from hybridgen.evaluation.base import Features, Interval, Measured, Metric, Real, Sample
+from hybridgen.evaluation.feature_sources import FromJudge, figures_over
+from hybridgen.evaluation.figure_spec import FigureSpec
 from hybridgen.evaluation.intervals import around
 from hybridgen.system.errors import UserError
 
 _BLOCKS = 10
-_MOST = 5000  # samples a side: kernels of 5,000 x 5,000 in float64 take 200 MB
+_MOST = 5000  # samples on each side: kernels of 5,000 x 5,000 in float64 take 200 MB
 
 
 class KernelDistance(Metric):
-    """`kid`, with the interval over ten disjoint blocks of samples, and `kid_floor` (real samples drawn instead)."""
+    """`kid`, with the interval over ten disjoint blocks of samples, and `kid_floor` (real samples drawn instead).
+
+    Over Inception's features they are called `kid_inception` and `kid_inception_floor`.
+
+    Args:
+        features: the distance is over.
+    """
+
+    on_inception = True
+
+    def __init__(self, *, features: Features = FromJudge()) -> None:
+        self.features = features
+        self.name, self.figures = figures_over(features, ("kid", "kernel distance"), ("kid_inception", "KID"), _figures)
 
     def check(self, drawn: int, reference: int, features: int) -> None:
-        """Two samples a block on both sides."""
+        """Two samples per block are needed on both sides."""
         if min(drawn, reference) < 2 * _BLOCKS:
             raise UserError(
                 f"metrics.samples: a kernel distance and its interval need at least {2 * _BLOCKS} samples a side;"
@@ -33,9 +47,16 @@ class KernelDistance(Metric):
         """Unbiased squared MMD of drawn samples, and of the control, to the reference."""
         reference = real.reference.features
         return {
-            "kid": kernel_distance(drawn.features, reference),
-            "kid_floor": kernel_distance(real.control.features, reference).value,
+            self.name: kernel_distance(drawn.features, reference),
+            f"{self.name}_floor": kernel_distance(real.control.features, reference).value,
         }
+
+
+def _figures(name: str, title: str) -> tuple[FigureSpec, ...]:
+    return (
+        FigureSpec(name, title, format=".4f", better="low"),
+        FigureSpec(f"{name}_floor", "real against real", format=".4f", under=name, chief=False, real=True),
+    )
 
 
 def kernel_distance(a: Float[ndarray, "N F"], b: Float[ndarray, "M F"]) -> Interval:
@@ -50,7 +71,7 @@ def kernel_distance(a: Float[ndarray, "N F"], b: Float[ndarray, "M F"]) -> Inter
 
 
 def mmd2(a: Float[ndarray, "N F"], b: Float[ndarray, "M F"]) -> float:
-    """The U-statistic: no sample is compared with itself. Needs two samples a side."""
+    """The U-statistic: no sample is compared with itself. Needs two samples on each side."""
     n, m = len(a), len(b)
     if min(n, m) < 2:
         raise ValueError(f"a kernel distance needs two samples a side, not {n} and {m}")

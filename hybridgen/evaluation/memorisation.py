@@ -1,8 +1,8 @@
-"""Memorisation: how near drawn samples lie to training samples, against how near unseen real ones lie.
+"""Memorisation: how near drawn samples lie to training samples, compared with how near unseen real samples lie.
 
 Distances are root mean squares over stored values, such as pixels in 0..255. A drawn sample is a near copy when it
-lies nearer to its nearest training sample than 99 of 100 test samples do to theirs; so 1 % is what a faithful generator
-scores.
+lies nearer to its nearest training sample than 99 of 100 test samples do to theirs; so a faithful generator
+scores 1 %.
 """
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from hybridgen.data.base import Split
 from hybridgen.evaluation.base import Measured, Metric, Real, Sample
+from hybridgen.evaluation.figure_spec import FigureSpec
 from hybridgen.evaluation.intervals import share
 
 _COPY_QUANTILE = 0.01
@@ -21,6 +22,12 @@ _MOST = 10_000  # test samples whose distances tell how near is near
 
 class Memorisation(Metric):
     """`nearest` and `nearest_real` (medians of drawn and of test samples), `near_copies` (share of the drawn)."""
+
+    figures = (
+        FigureSpec("nearest", "median distance to the nearest training sample", format=".1f", better="high"),
+        FigureSpec("nearest_real", "of real samples", format=".1f", under="nearest", real=True),
+        FigureSpec("near_copies", "share of near copies", format=".3f", better="low", chief=False),
+    )
 
     def measure(self, drawn: Sample, real: Real) -> Measured:
         """Distances to the whole training set, by stored values: no network can hide a copy."""

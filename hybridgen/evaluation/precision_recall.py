@@ -1,4 +1,4 @@
-"""Precision and recall: are drawn samples like real ones, and are all real ones covered.
+"""Precision and recall: how many drawn samples look real, and how many real samples are covered by drawn ones.
 
 A set's manifold is the union of balls around its members, each reaching to its third-nearest neighbour.
 
@@ -10,7 +10,9 @@ import torch
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from hybridgen.evaluation.base import Measured, Metric, Real, Sample
+from hybridgen.evaluation.base import Features, Measured, Metric, Real, Sample
+from hybridgen.evaluation.feature_sources import FromJudge
+from hybridgen.evaluation.figure_spec import FigureSpec
 from hybridgen.evaluation.intervals import share
 from hybridgen.system.errors import UserError
 
@@ -19,10 +21,24 @@ _CHUNK = 2000
 
 
 class PrecisionRecall(Metric):
-    """`precision` and `recall`, and both for the control (`_real`), with intervals over samples at fixed manifolds."""
+    """`precision` and `recall`, and both for the control (`_real`), with intervals over samples at fixed manifolds.
+
+    Args:
+        features: that neighbours are found by.
+    """
+
+    figures = (
+        FigureSpec("precision", "precision", format=".3f", better="high"),
+        FigureSpec("precision_real", "of real samples", format=".3f", under="precision", chief=False, real=True),
+        FigureSpec("recall", "recall", format=".3f", better="high"),
+        FigureSpec("recall_real", "of real samples", format=".3f", under="recall", chief=False, real=True),
+    )
+
+    def __init__(self, *, features: Features = FromJudge()) -> None:
+        self.features = features
 
     def check(self, drawn: int, reference: int, features: int) -> None:
-        """More samples than neighbours on both sides."""
+        """More samples than neighbours are needed on both sides."""
         if min(drawn, reference) <= _NEIGHBOUR:
             raise UserError(
                 f"metrics.samples: precision and recall need more than {_NEIGHBOUR} samples a side; given"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hybridgen.evaluation.base import Interval
+from hybridgen.evaluation.figure_spec import FigureSpec
 from hybridgen.media.base import Medium
 
 # Fields that must be there, by the protocol's kind. `said` are those that the caller knows and nobody else.
@@ -33,11 +34,15 @@ SUBJECT = frozenset(("model", "tokenizer", "config", "git_commit", "train", "par
 
 @dataclass(frozen=True)
 class Figure:
-    """A number, its 95 % interval where it has one, and its protocol (plain JSON values)."""
+    """A number, its 95 % interval where it has one, its protocol (plain JSON values), and how it is shown.
+
+    Figures that were stored without a specification have none, and are shown by their keys.
+    """
 
     value: float
     protocol: Mapping[str, Any]
     interval: tuple[float, float] | None = None
+    spec: FigureSpec | None = None
 
     def __post_init__(self) -> None:
         missing = missing_fields(self.protocol, REQUIRED)
@@ -45,22 +50,25 @@ class Figure:
             raise ValueError(f"a figure without its protocol: {', '.join(missing)} missing")
 
     def to_json(self) -> dict[str, Any]:
-        """The stored form: value, interval, protocol."""
-        return {"value": self.value, "interval": self.interval and list(self.interval), "protocol": dict(self.protocol)}
+        """The stored form: value, interval, protocol, and the specification where there is one."""
+        stored = {
+            "value": self.value, "interval": self.interval and list(self.interval), "protocol": dict(self.protocol)
+        }  # fmt: skip
+        return stored if self.spec is None else {**stored, "spec": self.spec.to_json()}
 
     @staticmethod
     def from_json(stored: Mapping[str, Any]) -> "Figure":
         """The figure of `to_json`."""
-        interval = stored.get("interval")
-        return Figure(stored["value"], stored["protocol"], (interval[0], interval[1]) if interval else None)
+        interval, spec = stored.get("interval"), FigureSpec.from_json(stored.get("spec"))
+        return Figure(stored["value"], stored["protocol"], (interval[0], interval[1]) if interval else None, spec)
 
 
-def figure(measured: float | Interval, protocol: Mapping[str, Any]) -> Figure:
-    """A figure of a measured value; the protocol is brought to plain JSON, so that what is read back is equal."""
+def figure(measured: float | Interval, protocol: Mapping[str, Any], spec: FigureSpec | None = None) -> Figure:
+    """A figure of a measured value; the protocol is converted to plain JSON, so that what is read back is equal."""
     plain = json.loads(json.dumps(protocol))
     if isinstance(measured, Interval):
-        return Figure(measured.value, plain, (measured.low, measured.high))
-    return Figure(float(measured), plain)
+        return Figure(measured.value, plain, (measured.low, measured.high), spec)
+    return Figure(float(measured), plain, None, spec)
 
 
 def missing_fields(protocol: Mapping[str, Any], needed: Mapping[str, tuple[str, ...]]) -> list[str]:

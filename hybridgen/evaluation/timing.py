@@ -1,4 +1,4 @@
-"""Seconds of a call: warmed up, repeated, the median."""
+"""Seconds that a call takes: the median of several repeats after a warm-up."""
 
 import statistics
 import time
@@ -8,7 +8,10 @@ from typing import Any
 import torch
 
 from hybridgen.evaluation.base import Interval
+from hybridgen.evaluation.figure_spec import FigureSpec
 from hybridgen.evaluation.protocol import Figure, figure
+
+FIGURES = (FigureSpec("seconds_per_sample", "seconds per sample", format=".4f", better="low"),)
 
 
 def seconds(call: Callable[[], object], *, repeats: int = 5, warm_up: int = 1) -> Interval:
@@ -34,7 +37,7 @@ def seconds_per_sample(
         "kind": "timed", **protocol, "metric": "seconds per sample", "batch": batch,
         "warm_up": warm_up, "repeats": repeats, "threads": torch.get_num_threads(),
     }  # fmt: skip
-    return figure(Interval(taken.value / batch, taken.low / batch, taken.high / batch), said)
+    return figure(Interval(taken.value / batch, taken.low / batch, taken.high / batch), said, FIGURES[0])
 
 
 def _wait() -> None:

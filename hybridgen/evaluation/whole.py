@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -9,9 +10,11 @@ from torch import Tensor, nn
 
 from hybridgen.config.registry import Registry
 from hybridgen.data.base import Data
+from hybridgen.evaluation import cost, reconstruction, timing
 from hybridgen.evaluation.cost import macs, parameters
 from hybridgen.evaluation.drawing import draw_samples
-from hybridgen.evaluation.evaluate import evaluate_samples
+from hybridgen.evaluation.evaluate import Evaluator
+from hybridgen.evaluation.figure_spec import DISCRETE, FigureSpec, find_spec, without_residual
 from hybridgen.evaluation.protocol import Figure, figure
 from hybridgen.evaluation.reconstruction import evaluate_reconstruction
 from hybridgen.evaluation.settings import Metrics
@@ -24,6 +27,7 @@ from hybridgen.tokenizers.rebuild import perplexity, rebuild
 
 TIMED = 100  # samples in a batch when a sample is timed
 MOST = 10_000  # test samples that a tokenizer is evaluated on
+FIGURES = (*reconstruction.FIGURES, *cost.FIGURES, *timing.FIGURES)  # of every model, whatever its metrics
 Advance = Callable[[str, int, int], None]
 
 
@@ -33,24 +37,25 @@ def evaluate_model(
 ) -> dict[str, Figure]:  # fmt: skip
     """All figures of a trained model; those of the same codes without the residual end in `_discrete`.
 
-    `advance(what, done, of)` is told how drawing goes; without `discrete` those of the codes alone are left out. Of
-    several processes that share a run all draw, and the first one judges: the others get no figures.
+    `advance(what, done, of)` is called as drawing proceeds; without `discrete` those of the codes alone are left out.
+    Where several processes share a run, all of them draw and the first one measures: the others get no figures.
     """
     both = discrete and trained.model.residual_head is not None and trained.model.code_head is not None
     if not distributed.is_first():
-        for suffix in ("", "_discrete") if both else ("",):
+        for suffix in ("", DISCRETE) if both else ("",):
             _drawn(trained, settings, suffix, None)
         return {}
     facts = known_facts(trained)
     figures = evaluate_tokenizer(trained, data, settings, facts)
-    figures |= _evaluate_drawn(trained, data, settings, facts, "", registry, advance)
+    evaluator = Evaluator(data, settings, registry, trained.device)
+    figures |= _evaluate_drawn(trained, evaluator, facts, "", advance)
     if both:
-        figures |= _evaluate_drawn(trained, data, settings, facts, "_discrete", registry, advance)
+        figures |= _evaluate_drawn(trained, evaluator, facts, DISCRETE, advance)
     return figures | costs(trained, facts)
 
 
 def known_facts(trained: Trained) -> dict[str, Any]:
-    """What every protocol says of the model and the machine."""
+    """The entries about the model and the machine that every protocol has."""
     device = trained.device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     return {
@@ -90,12 +95,14 @@ def evaluate_tokenizer(trained: Trained, data: Data, settings: Metrics, facts: d
 def costs(trained: Trained, facts: dict[str, Any]) -> dict[str, Figure]:
     """Parameters, multiply-accumulates and seconds per sample, decoding included."""
     counted = {"kind": "counted", "model": facts["model"]}
-    named = parameters(trained.model)
-    figures = {f"parameters/{k}": figure(v, {**counted, "metric": f"parameters of {k}"}) for k, v in named.items()}
+    figures = {}
+    for part, count in parameters(trained.model).items():
+        spec = find_spec(f"parameters/{part}", cost.FIGURES)
+        figures[f"parameters/{part}"] = figure(count, {**counted, "metric": f"parameters of {part}"}, spec)
     with _at_rest(trained.model):
         products = macs(lambda: trained.sample(**requested(trained.asked(count=1)), batch=1))
     drawing = {**counted, "sampler": trained.config["sampler"], "metric": "multiply-accumulates per sample"}
-    figures["macs"] = figure(products, drawing)
+    figures["macs"] = figure(products, drawing, find_spec("macs", cost.FIGURES))
     said = {key: facts[key] for key in ("model", "precision", "device")} | {"sampler": trained.config["sampler"]}
     asked = trained.asked(count=TIMED)
     return figures | {
@@ -105,7 +112,7 @@ def costs(trained: Trained, facts: dict[str, Any]) -> dict[str, Figure]:
 
 @contextmanager
 def _at_rest(model: nn.Module) -> Iterator[None]:
-    """No weight asks for a gradient: torch's counter stumbles over a view of one that does, even where none is kept."""
+    """Within the block no weight requires a gradient: torch's counter fails on a view of one that does."""
     learning = [p for p in model.parameters() if p.requires_grad]
     model.requires_grad_(False)
     try:
@@ -116,16 +123,22 @@ def _at_rest(model: nn.Module) -> Iterator[None]:
 
 
 def _evaluate_drawn(
-    trained: Trained, data: Data, settings: Metrics, facts: dict[str, Any], suffix: str,
-    registry: Registry | None, advance: Advance | None,
-) -> dict[str, Figure]:  # fmt: skip
+    trained: Trained, evaluator: Evaluator, facts: dict[str, Any], suffix: str, advance: Advance | None
+) -> dict[str, Figure]:
+    """Figures of samples; those of a suffix but for the ones that no drawn sample changes."""
+    settings = evaluator.settings
     stored, labels = _drawn(trained, settings, suffix, advance)
     seeds = f"{settings.seed}-{settings.seed + settings.samples - 1}"
     protocol = {**facts, "sampler": {**trained.config["sampler"], **_changed(suffix)}, "seeds": seeds}
-    figures = evaluate_samples(stored, labels, data, settings, protocol, registry=registry, device=trained.device)
-    own = {name: value for name, value in figures.items() if not ((suffix and "_real" in name) or "floor" in name)}
-    shared = {} if suffix else {name: value for name, value in figures.items() if name not in own}
-    return {f"{name}{suffix}": value for name, value in own.items()} | shared
+    figures = evaluator.figures(stored, labels, protocol)
+    if not suffix:
+        return figures
+    changed = {name: shown for name, shown in figures.items() if shown.spec is None or not shown.spec.real}
+    return {f"{name}{suffix}": replace(shown, spec=_discrete(shown.spec)) for name, shown in changed.items()}
+
+
+def _discrete(spec: FigureSpec | None) -> FigureSpec | None:
+    return None if spec is None else without_residual(spec)
 
 
 def _drawn(trained: Trained, settings: Metrics, suffix: str, advance: Advance | None) -> tuple[Tensor, Tensor | None]:

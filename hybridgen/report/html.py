@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from hybridgen.evaluation.figure_spec import FigureSpec, full_title, is_detail
 from hybridgen.media.base import Sheet
 from hybridgen.report.loss_curves import BY_SCALE, curve_svg, panels
 from hybridgen.report.progression import Progression
@@ -30,7 +31,8 @@ def write_report(
 
     Args:
         run: gives experiment, config delta, versions and curves.
-        figures: by name {"value", "interval": [low, high] or absent, "protocol": {...}}, as summary.json has them.
+        figures: by name {"value", "interval": [low, high] or absent, "protocol": {...}, "spec": {...} or absent}, as
+            summary.json has them.
         sheets: samples to show, by heading; they travel inside the page.
         progressions: how the canvas comes about.
         notes: which figures were left out, and why.
@@ -80,28 +82,26 @@ def _figures(figures: Mapping[str, Mapping[str, Any]], notes: Sequence[str]) -> 
     """The figures of the whole; those of single classes, scales and parts are folded away below."""
     whole = {name: figure for name, figure in figures.items() if not is_detail(name)}
     details = {name: figure for name, figure in figures.items() if is_detail(name)}
-    more = f"<details class=more><summary>by class, scale and part</summary>{_table(details)}</details>"
+    known = {name: FigureSpec.from_json(figure.get("spec")) for name, figure in figures.items()}
+    specs = {name: spec for name, spec in known.items() if spec is not None}
+    titles = {name: full_title(name, specs) for name in figures}
+    more = f"<details class=more><summary>by class, scale and part</summary>{_table(details, titles)}</details>"
     said = "".join(f"<p class=facts>{escape(note)}</p>" for note in notes)
-    return _section("Figures", said + _table(whole) + (more if details else ""))
+    return _section("Figures", said + _table(whole, titles) + (more if details else ""))
 
 
-def is_detail(name: str) -> bool:
-    """Whether a figure is about one class, scale or part: `accuracy/Bag`, but not `parameters/total`."""
-    return "/" in name and not name.endswith("/total")
-
-
-def _table(figures: Mapping[str, Mapping[str, Any]]) -> str:
-    rows = "".join(_figure(name, figure) for name, figure in figures.items())
+def _table(figures: Mapping[str, Mapping[str, Any]], titles: Mapping[str, str]) -> str:
+    rows = "".join(_figure(titles[name], figure) for name, figure in figures.items())
     head = "<tr><th>figure</th><th class=number>value</th><th>95 % interval</th><th>how it was measured</th></tr>"
     return f'<div class=wide><table class="figures measured"><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
 
 
-def _figure(name: str, figure: Mapping[str, Any]) -> str:
+def _figure(title: str, figure: Mapping[str, Any]) -> str:
     interval, protocol = figure.get("interval"), figure.get("protocol") or {}
     between = f"{number(interval[0])} to {number(interval[1])}" if interval else ""
     how = f"<details><summary>protocol</summary>{_protocol(protocol)}</details>" if protocol else "no protocol was kept"
     return (
-        f"<tr><th scope=row>{escape(name.replace('_', ' '))}</th><td class=number>{number(figure['value'])}</td>"
+        f"<tr><th scope=row>{escape(title)}</th><td class=number>{number(figure['value'])}</td>"
         f"<td class=interval>{between}</td><td>{how}</td></tr>"
     )
 

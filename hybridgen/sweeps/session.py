@@ -9,6 +9,7 @@ from typing import Any
 
 from hybridgen.assemble import assemble_settings
 from hybridgen.config.compose import Composed
+from hybridgen.evaluation.figure_spec import DISCRETE
 from hybridgen.runs.run import STUDIES, Run
 from hybridgen.sweeps.queue.launch import Workers, supervise
 from hybridgen.sweeps.queue.space import Params
@@ -19,7 +20,6 @@ from hybridgen.sweeps.queue.work import work
 from hybridgen.sweeps.request.block import Experiment
 from hybridgen.sweeps.request.plan import Foresight, Outlook
 from hybridgen.sweeps.request.probe import estimate
-from hybridgen.sweeps.request.score_names import DISCRETE
 from hybridgen.sweeps.trial.runner import ROOT_OF_STUDY, Runner
 from hybridgen.system.errors import UserError
 from hybridgen.system.files import check_writable, make_folder

@@ -15,6 +15,7 @@ from hybridgen.config.compose import Composed
 from hybridgen.config.identity import folder_name, tokenizer_key
 from hybridgen.data.base import Data
 from hybridgen.evaluation.evaluate import check_metrics
+from hybridgen.evaluation.figure_spec import FigureSpec
 from hybridgen.evaluation.protocol import Figure, figure, sentence
 from hybridgen.evaluation.whole import evaluate_model
 from hybridgen.generate.trained import NotFiniteError, Trained
@@ -33,6 +34,7 @@ from hybridgen.training.machine import choose
 from hybridgen.training.tokenizer_stage import obtain_tokenizer
 
 Say = Callable[[str], None]
+TOTAL = FigureSpec("seconds_total", "seconds in all", format=".0f", better="low")
 
 
 @dataclass
@@ -69,7 +71,7 @@ def run_experiment(composed: Composed, run: Run, say: Say) -> Outcome:
         figures = evaluate_model(trained, data, settings, registry=composed.registry, advance=_told(say))
         if not run.writes:
             return Outcome(run, {}, run.samples, run.report, mirror)
-        figures["seconds_total"] = _total(time.monotonic() - began, figures)
+        figures[TOTAL.name] = _total(time.monotonic() - began, figures)
         outcome = show(trained, figures, data, run)
     return Outcome(run, figures, *outcome, mirror)
 
@@ -99,7 +101,7 @@ def _total(seconds: float, figures: dict[str, Figure]) -> Figure:
     like = dict(figures["seconds_per_sample"].protocol)
     if distributed.world() > 1:
         like["processes"] = distributed.world()
-    return figure(seconds, {**like, "metric": "seconds from data to figures", "warm_up": 0, "repeats": 1})
+    return figure(seconds, {**like, "metric": "seconds from data to figures", "warm_up": 0, "repeats": 1}, TOTAL)
 
 
 def as_trained(composed: Composed, model: HybridModel, data: Data, run: Run) -> Trained:

@@ -76,7 +76,7 @@ def test_a_weights_file(tiny_runs, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     file = only(tiny_runs / "tiny") / "model.safetensors"
     assert main(["evaluate", str(file), "metrics.samples=20"]) == 0
-    assert "20 pictures" in capsys.readouterr().out
+    assert "20 samples" in capsys.readouterr().out
 
 
 def test_figures_that_cannot_be_had_are_left_out_with_a_sentence(evaluate):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from hybridgen.evaluation.figure_spec import FigureSpec
 from hybridgen.sweeps.results.statistics import compare, holm, mean
 from hybridgen.sweeps.results.table import as_csv, latex, make_table, markdown, to_json
 
@@ -58,6 +59,11 @@ def test_nothing_is_told_from_nothing(other):
     assert not found.separable
 
 
+SPECS = {
+    "frechet": FigureSpec("frechet", "Fréchet distance", better="low"),
+    "accuracy": FigureSpec("accuracy", "accuracy", better="high"),
+    "parameters/total": FigureSpec("parameters/total", "parameters"),
+}
 COSTS = {"parameters/total": 1234.0, "macs": 5e6, "seconds_per_sample": 0.0123}
 
 
@@ -70,12 +76,12 @@ def table():
         name: {s: {"frechet": value + noise[s] + bent[name][s], **COSTS} for s in range(3)}
         for name, value in runs.items()
     }
-    return make_table(figures, ["frechet"], "base")
+    return make_table(figures, ["frechet"], "base", SPECS)
 
 
 def test_markdown(table):
     lines = markdown(table).splitlines()
-    assert lines[0] == "| variant | frechet ↓ | parameters | MACs | s a picture |"
+    assert lines[0] == "| variant | Fréchet distance ↓ | parameters | macs | seconds_per_sample |"
     assert lines[2].startswith("| base | 0.202 ± 0.019 | 1,234 | 5,000,000 | 0.0123 |")
     assert lines[3].startswith("| better | **0.102 ± 0.0"), "best in bold, and told from the base"
     assert "†" not in lines[3]
@@ -88,7 +94,7 @@ def test_markdown(table):
 def test_latex(table):
     text = latex(table)
     assert r"\begin{tabular}{lrrrr}" in text
-    assert r"frechet $\downarrow$" in text
+    assert r"Fréchet distance $\downarrow$" in text
     assert r"\textbf{0.102 $\pm$ 0.0" in text
     assert r"same\_100\% & " in text
     assert all(line.startswith("%") for line in text.splitlines()[text.splitlines().index(r"\end{tabular}") + 1 :])
@@ -104,13 +110,13 @@ def test_csv_and_json_agree(table):
 
 
 def test_one_seed_says_so():
-    table = make_table({"base": {0: {"frechet": 1.0}}, "other": {0: {"frechet": 2.0}}}, ["frechet"], "base")
+    table = make_table({"base": {0: {"frechet": 1.0}}, "other": {0: {"frechet": 2.0}}}, ["frechet"], "base", SPECS)
     text = markdown(table)
     assert "±" not in text.splitlines()[2]
     assert "nothing can be told from one run" in text
 
 
 def test_equals_share_the_first_place():
-    table = make_table({v: {0: {"accuracy": 0.5}} for v in ("base", "other")}, ["accuracy"], "base")
+    table = make_table({v: {0: {"accuracy": 0.5}} for v in ("base", "other")}, ["accuracy"], "base", SPECS)
     assert [row["accuracy"].best for row in table.rows.values()] == [True, True]
-    assert not make_table({"base": {}}, ["accuracy"], "base").rows["base"]["accuracy"].best
+    assert not make_table({"base": {}}, ["accuracy"], "base", SPECS).rows["base"]["accuracy"].best

@@ -23,7 +23,6 @@ from hybridgen.config.identity import decides
 from hybridgen.config.values import accept, as_tuple, given
 from hybridgen.sweeps.queue.settings import AblateOptions, SweepOptions
 from hybridgen.sweeps.queue.space import Choices, Dimension, Range, Space, override
-from hybridgen.sweeps.request.score_names import check_figure
 from hybridgen.system.errors import UserError, UserErrors, unknown
 
 Direction = Literal["minimize", "maximize"]
@@ -202,8 +201,10 @@ class _Check:
 
     def figure(self, key: str, name: str) -> None:
         """Whether the experiment's metrics give such a figure."""
+        from hybridgen.sweeps.request.score_names import check_figure  # late: it imports the metrics, and so torch
+
         try:
-            check_figure(name, self.composed.config)
+            check_figure(name, self.composed)
         except UserError as error:
             self.say(key, error)
 

@@ -1,4 +1,4 @@
-"""What an ablation's trials say together: the table, the pictures side by side, the page."""
+"""The results of an ablation over its trials: the table, samples of each variant, the page."""
 
 import hashlib
 import json
@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from hybridgen.comparison.entries import readable_figures
+from hybridgen.comparison.scores import specs_of
+from hybridgen.evaluation.protocol import Figure
 from hybridgen.media.embed import sheet_in
 from hybridgen.runs.run import TRIALS, Run
 from hybridgen.runs.stored import read_json
 from hybridgen.sweeps.queue.study import REASON
 from hybridgen.sweeps.request.block import Ablation, Experiment
 from hybridgen.sweeps.request.match import Budget, Matched, match
+from hybridgen.sweeps.request.score_names import figure_specs
 from hybridgen.sweeps.results.page import folded, page_header, rows_table, section, shown_file, trial_rows, write_page
-from hybridgen.sweeps.results.table import Table, as_csv, latex, make_table, markdown
+from hybridgen.sweeps.results.table import COSTS, Table, as_csv, latex, make_table, markdown
 from hybridgen.sweeps.session import Session
 from hybridgen.system.errors import UserError
 from hybridgen.system.files import lock, write_atomic
@@ -59,21 +62,29 @@ def _named(variant: str, say: Callable[[str], None]) -> Callable[[str], None]:
 def tabulate(session: Session, ablation: Ablation, seeds: int, matched: Mapping[str, Matched]) -> Table:
     """The table of what is complete."""
     first = session.composed.config["seed"]
-    figures: dict[str, dict[int, dict[str, float]]] = {variant: {} for variant in ablation.variants}
+    found: dict[str, dict[int, dict[str, Figure]]] = {variant: {} for variant in ablation.variants}
     notes: dict[str, list[str]] = {}
-    for name, found in matched.items():
-        if found.overrides:
-            notes.setdefault(name, []).append(f"{' '.join(found.overrides)}, {found.ratio:.1%} of the base's budget")
+    for name, resized in matched.items():
+        if resized.overrides:
+            said = f"{' '.join(resized.overrides)}, {resized.ratio:.1%} of the base's budget"
+            notes.setdefault(name, []).append(said)
     for trial in session.study().counted():
         variant, seed = trial.params.get("variant"), trial.params.get("seed")
         run = Run(session.folder / TRIALS / f"{trial.number:04d}")
-        if variant not in figures or seed is None or seed >= first + seeds:
+        if variant not in found or seed is None or seed >= first + seeds:
             continue
         if trial.state.name == "COMPLETE" and run.summary.exists():
-            figures[variant][seed] = {name: shown.value for name, shown in readable_figures(run).items()}
+            found[variant][seed] = readable_figures(run)
         elif trial.state.name == "FAIL":
             notes.setdefault(variant, []).append(f"seed {seed} failed: {trial.user_attrs.get(REASON, 'worker lost')}")
-    table = make_table(figures, ablation.options.figures, ablation.options.base)
+    columns = ablation.options.figures
+    specs = figure_specs(session.composed, (*columns, *COSTS))
+    specs |= specs_of(figures for by_seed in found.values() for figures in by_seed.values())
+    values = {
+        variant: {seed: {name: shown.value for name, shown in figures.items()} for seed, figures in by_seed.items()}
+        for variant, by_seed in found.items()
+    }
+    table = make_table(values, columns, ablation.options.base, specs)
     table.notes = {name: "; ".join(texts) for name, texts in notes.items()}
     return table
 

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from hybridgen.comparison.entries import readable_figures
-from hybridgen.evaluation.protocol import sentence
+from hybridgen.comparison.scores import specs_of
+from hybridgen.evaluation.figure_spec import full_title
+from hybridgen.evaluation.protocol import Figure, sentence
 from hybridgen.media.embed import file_element, sheet_in
 from hybridgen.report.html import PAGE
 from hybridgen.runs.run import TRIALS, Run, readable
 from hybridgen.sweeps.queue.study import REASON, Study
 from hybridgen.sweeps.queue.view import Standing
+from hybridgen.sweeps.request.score_names import figure_specs
 from hybridgen.sweeps.results.parallel import ARROWS
 from hybridgen.sweeps.results.plots import WIDE, Plot, draw_plots
 from hybridgen.sweeps.session import Session
@@ -27,16 +30,17 @@ def write_study(session: Session, found: Standing) -> Path:
     study, run = session.study(), Run(session.folder)
     rows = trial_rows(study, session.folder)
     write_atomic(run.path / "trials.json", json.dumps(rows, indent=1) + "\n")
-    plots = draw_plots(study, run.path)
-    objectives = ", ".join(name + ARROWS[way] for name, way in study.plan.directions.items())
+    titles = _titles(session, rows, [*study.plan.directions])
+    plots = draw_plots(study, run.path, titles)
+    objectives = ", ".join(titles[name] + ARROWS[way] for name, way in study.plan.directions.items())
     how = f"{study.plan.options.sampler}, {objectives}" if session.figures == (*study.plan.directions,) else ""
     parts = [
         page_header(f"Sweep of {session.composed.name}", study.plan.name, how, run.info["command"]),
         section("How it stands", _standing(found)),
         section("Plots", _plots(plots)),
-        _best_samples(session.folder, found),
-        section("Trials", _trials(rows, [*study.plan.directions], found)),
-        section("How it was measured", _protocols(session.folder, rows, [*study.plan.directions])),
+        _best_samples(session.folder, found, titles),
+        section("Trials", _trials(rows, titles, found)),
+        section("How it was measured", _protocols(session.folder, rows, titles)),
     ]
     write_page(run.report, f"sweep {study.plan.name}", parts)
     if not found.running:
@@ -59,6 +63,22 @@ def trial_rows(study: Study, folder: Path) -> list[dict[str, Any]]:
             }
         )  # fmt: skip
     return rows
+
+
+def _titles(session: Session, rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, str]:
+    """The objectives' titles: as stored with the figures of a trial, else as the experiment's metrics declare them."""
+    _, figures = _first_figures(session.folder, rows)
+    specs = figure_specs(session.composed, names) | specs_of([figures])
+    return {name: full_title(name, specs) for name in names}
+
+
+def _first_figures(folder: Path, rows: Sequence[Mapping[str, Any]]) -> tuple[int, Mapping[str, Figure]]:
+    """The first trial that has figures, and these; (0, nothing) where none has."""
+    for row in rows:
+        figures = readable_figures(Run(folder / TRIALS / f"{row['trial']:04d}"))
+        if figures:
+            return row["trial"], figures
+    return 0, {}
 
 
 def write_page(file: Path, title: str, parts: Sequence[str]) -> None:
@@ -119,48 +139,45 @@ def _plots(plots: Mapping[Plot, str]) -> str:
     return f"<div class=curves>{shown}</div>" if shown else ""
 
 
-def _trials(rows: Sequence[Mapping[str, Any]], names: Sequence[str], found: Standing) -> str:
+def _trials(rows: Sequence[Mapping[str, Any]], titles: Mapping[str, str], found: Standing) -> str:
     """Every trial; the best are in bold, and the reasons have a column where something failed."""
     params = [*dict.fromkeys(name for row in rows for name in row["params"])]
     best = {row["trial"] for row in found.best}
     failures = any(row["reason"] for row in rows)
     cells = []
     for row in rows:
-        values = [number(row["values"][name]) if name in row["values"] else "" for name in names]
+        values = [number(row["values"][name]) if name in row["values"] else "" for name in titles]
         shown = [escape(_short(row["params"].get(name, ""))) for name in params]
         name = f"<b>{row['trial']}</b>" if row["trial"] in best else str(row["trial"])
         why = [escape(row["reason"] or "")] if failures else []
         cells.append([name, *values, *shown, escape(row["state"]), *why, folded("replay", row["replay"])])
     why = ["reason"] if failures else []
-    head = ["trial", *map(escape, names), *map(_breakable, params), "state", *why, "command"]
+    head = ["trial", *map(escape, titles.values()), *map(_breakable, params), "state", *why, "command"]
     front = "on the front" if len(best) > 1 else "the best"
     said = f"<p>Bold: {front}. A command repeats its trial: on a CPU to the last bit, seconds apart.</p>"
-    return (said if best else "") + rows_table(head, cells, len(names) + len(params))
+    return (said if best else "") + rows_table(head, cells, len(titles) + len(params))
 
 
-def _best_samples(folder: Path, found: Standing) -> str:
+def _best_samples(folder: Path, found: Standing, titles: Mapping[str, str]) -> str:
     parts = []
     for row in found.best[:SHOWN]:
         file = sheet_in(folder / TRIALS / f"{row['trial']:04d}", "samples")
         if file is not None:
-            said = ", ".join(f"{name} {number(value)}" for name, value in row["values"].items())
+            said = ", ".join(f"{titles[name]} {number(value)}" for name, value in row["values"].items())
             title = f"Trial {row['trial']}: {said}"
             at = " ".join(f"{name}={_short(value)}" for name, value in row["params"].items())
             parts.append(f"<h3>{escape(title)} <small>{escape(at)}</small></h3>{shown_file(title, file)}")
     return section("Samples of the best, from the same seeds", "".join(parts))
 
 
-def _protocols(folder: Path, rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
-    """The objectives' protocols, as those of the first trial that has them say."""
-    for row in rows:
-        figures = readable_figures(Run(folder / TRIALS / f"{row['trial']:04d}"))
-        if figures:
-            return "".join(
-                f"<p><b>{escape(name)}</b> of trial {row['trial']}: {escape(sentence(figures[name].protocol))}</p>"
-                for name in names
-                if name in figures
-            )
-    return ""
+def _protocols(folder: Path, rows: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -> str:
+    """The objectives' protocols, as those of the first trial that has figures say."""
+    trial, figures = _first_figures(folder, rows)
+    return "".join(
+        f"<p><b>{escape(title)}</b> of trial {trial}: {escape(sentence(figures[name].protocol))}</p>"
+        for name, title in titles.items()
+        if name in figures
+    )
 
 
 def _short(value: Any) -> str:

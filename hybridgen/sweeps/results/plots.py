@@ -1,9 +1,10 @@
-"""The study in pictures: front, history, importances (by Optuna), parallel coordinates; as files and as SVG.
+"""Plots of a study: front, history, importances (by Optuna), parallel coordinates; as files and as SVG.
 
-Why not by Optuna's own plots: they have a grey ground on light and dark pages alike, cut long names off, and draw the
+Optuna's own plots are not used: they have a grey ground on light and dark pages alike, cut long names off, and draw the
 best trials of a maximised objective in white.
 """
 
+import textwrap
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 FEWEST = 2  # complete trials below which there is nothing to see
 PANEL, WIDE = (4.4, 2.7), (9.0, 3.4)  # inches
 AXES: tuple[Literal["x", "y"], ...] = ("x", "y")
+LABEL, COLUMN = 36, 18  # letters in a line of an axis' label, and above a column of the parallel coordinates
+NO_TITLES: Mapping[str, str] = {}
 DOTS: Any = {"color": "C0", "alpha": 0.55, "markersize": 4.5, "markeredgewidth": 0}
 
 
@@ -45,20 +48,23 @@ class Plot:
     draw: Drawing
 
 
-def draw_plots(study: Study, folder: Path) -> dict[Plot, str]:
-    """SVG for the page, and files in `folder`; what the study has too little for is left out."""
-    plots = study_plots(study)
+def draw_plots(study: Study, folder: Path, titles: Mapping[str, str] = NO_TITLES) -> dict[Plot, str]:
+    """SVG for the page, and files in `folder`; plots that the study has too few trials for are left out.
+
+    `titles` are those of the objectives, by name.
+    """
+    plots = study_plots(study, titles)
     for plot in plots:
         save_plot(plot.draw, plot.size, folder / plot.name)
     return {plot: page_svg(plot.draw, plot.size) for plot in plots}
 
 
-def study_plots(study: Study) -> list[Plot]:
-    """What there is to draw."""
+def study_plots(study: Study, titles: Mapping[str, str] = NO_TITLES) -> list[Plot]:
+    """The plots that the study has enough trials for; an objective without a title is shown by its name."""
     trials = [trial for trial in study.counted() if trial.state.name == "COMPLETE"]
     if len(trials) < FEWEST:
         return []
-    directions = study.plan.directions
+    directions = _by_title(study.plan.directions, titles)
     several = len(directions) > 1
     best = {t.number for t in (study.study.best_trials if several else [study.study.best_trial])}
     plots = [Plot("Front", "pareto", WIDE, _on_axes(_front, trials, directions, best))] if len(directions) == 2 else []
@@ -68,12 +74,19 @@ def study_plots(study: Study) -> list[Plot]:
         plots.append(Plot(f"History of {name}", f"history{end}", PANEL, _on_axes(_history, values, name, way)))
         if found := _importances(study, i):
             plots.append(Plot(f"Importance for {name}", f"importances{end}", PANEL, _on_axes(_bars, found)))
-    axes = columns(trials, directions)
+    axes = columns(trials, {textwrap.fill(title, COLUMN): way for title, way in directions.items()})
     if len(axes) > len(directions):
         plots.append(
             Plot("Parallel coordinates", "parallel", WIDE, _on_axes(parallel, [t.number for t in trials], axes, best))
         )
     return plots
+
+
+def _by_title(directions: Mapping[str, str], titles: Mapping[str, str]) -> dict[str, str]:
+    """Directions by the objectives' titles; a title that two of them share is followed by the name."""
+    shown = {name: titles.get(name, name) for name in directions}
+    twice = {title for title in shown.values() if [*shown.values()].count(title) > 1}
+    return {f"{shown[n]} ({n})" if shown[n] in twice else shown[n]: way for n, way in directions.items()}
 
 
 def _on_axes(draw: Any, *about: Any) -> Drawing:
@@ -107,7 +120,7 @@ def _front(axes: Axes, trials: "Sequence[FrozenTrial]", directions: Mapping[str,
         axes.plot(*zip(*others, strict=True), "o", **DOTS, label="trial")
     axes.plot(*zip(*(point for point, _ in front), strict=True), "o-", color="C1", linewidth=1, label="front")
     for name, values, axis in zip(directions, zip(*points.values(), strict=True), AXES, strict=True):
-        axes.set(**{f"{axis}label": name + ARROWS[directions[name]]})
+        axes.set(**{f"{axis}label": textwrap.fill(name + ARROWS[directions[name]], LABEL)})
         _scale(axes, axis, values)
     axes.margins(0.1)
     _name_points(axes, front)
@@ -142,7 +155,7 @@ def _history(axes: Axes, values: Mapping[int, float], name: str, way: str) -> No
     axes.step(numbers, so_far, color="C1", linewidth=1.5, where="post", label="best so far")
     _scale(axes, "y", list(values.values()))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set(xlabel="trial", ylabel=name + ARROWS[way])
+    axes.set(xlabel="trial", ylabel=textwrap.fill(name + ARROWS[way], LABEL))
     axes.margins(0.08)
     axes.legend()
     strip_frame(axes)

@@ -5,13 +5,12 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
+from hybridgen.evaluation.figure_spec import Better, FigureSpec, full_title
 from hybridgen.sweeps.results.statistics import BySeed, Compared, Mean, compare, mean
 
-Better = Literal["min", "max", ""]
-MAXIMISED = ("accuracy", "precision", "recall", "psnr", "nearest")
-COSTS = {"parameters/total": "parameters", "macs": "MACs", "seconds_per_sample": "s a picture"}
+COSTS = ("parameters/total", "macs", "seconds_per_sample")  # the last columns
 SAME = "not separable at this n"
 
 
@@ -26,11 +25,12 @@ class Cell:
 
 @dataclass
 class Table:
-    """Rows are variants; the first columns are figures, the last ones costs."""
+    """Rows are variants; the first columns are figures, the last ones costs; `titles` are those of both."""
 
     base: str
     columns: dict[str, Better]
     costs: list[str]
+    titles: Mapping[str, str]
     rows: dict[str, dict[str, Cell]] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)  # by variant: what was resized, what failed
 
@@ -40,16 +40,15 @@ class Table:
         return sorted({cell.mean.n for row in self.rows.values() for name, cell in row.items() if name in self.columns})
 
 
-def better(name: str) -> Better:
-    """Which way a figure is better, by its name."""
-    if name.startswith(("frechet", "fid", "kid", "lpips", "seconds", "macs", "parameters", "near_copies")):
-        return "min"
-    return "max" if name.startswith(MAXIMISED) else ""
-
-
-def make_table(figures: Mapping[str, Mapping[int, Mapping[str, float]]], columns: Sequence[str], base: str) -> Table:
-    """The table of `figures[variant][seed][name]`."""
-    table = Table(base, {name: better(name) for name in columns}, [*COSTS])
+def make_table(
+    figures: Mapping[str, Mapping[int, Mapping[str, float]]],
+    columns: Sequence[str],
+    base: str,
+    specs: Mapping[str, FigureSpec],
+) -> Table:
+    """The table of `figures[variant][seed][name]`; no value of a figure without a specification is the best one."""
+    ways = {name: specs[name].better if name in specs else "" for name in columns}
+    table = Table(base, ways, [*COSTS], {name: full_title(name, specs) for name in (*columns, *COSTS)})
     for variant, by_seed in figures.items():
         values = {name: [f[name] for f in by_seed.values() if name in f] for name in [*columns, *COSTS]}
         table.rows[variant] = {name: Cell(mean(found)) for name, found in values.items()}
@@ -64,14 +63,14 @@ def _compare(table: Table, figures: Mapping[str, Mapping[int, Mapping[str, float
     base: BySeed = columns.get(table.base, {})
     compared = compare(base, {variant: column for variant, column in columns.items() if variant != table.base})
     means = {v: row[name].mean.value for v, row in table.rows.items() if not math.isnan(row[name].mean.value)}
-    best = (min if way == "min" else max)(means.values()) if means and way else None
+    best = (min if way == "low" else max)(means.values()) if means and way else None
     for variant, row in table.rows.items():
         row[name] = Cell(row[name].mean, best is not None and means.get(variant) == best, compared.get(variant))
 
 
 def markdown(table: Table) -> str:
     """A Markdown table with a legend."""
-    head = ["variant", *(_titled(n, w) for n, w in table.columns.items()), *(COSTS[n] for n in table.costs)]
+    head = _head(table)
     lines = [_row(head), _row(["---"] * len(head))]
     for variant, row in table.rows.items():
         cells = [_marked(row[name], "**{}**", "±") for name in table.columns]
@@ -81,7 +80,7 @@ def markdown(table: Table) -> str:
 
 def latex(table: Table) -> str:
     """A booktabs table."""
-    head = ["variant", *(_titled(n, w) for n, w in table.columns.items()), *(COSTS[n] for n in table.costs)]
+    head = _head(table)
     arrows = {"↓": r"$\downarrow$", "↑": r"$\uparrow$"}
     shown = [_escaped(text) for text in head]
     for sign, command in arrows.items():
@@ -95,7 +94,7 @@ def latex(table: Table) -> str:
 
 
 def as_csv(table: Table) -> str:
-    """Everything, a line a variant and figure."""
+    """Everything, one line per variant and figure."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["variant", "figure", "mean", "half_95", "n", "best", "difference", "p_holm", "separable"])
@@ -120,7 +119,7 @@ def to_json(table: Table) -> dict[str, Any]:
             }
             for name, c in row.items()
         }  # fmt: skip
-    return {"base": table.base, "variants": rows, "notes": table.notes}
+    return {"base": table.base, "titles": dict(table.titles), "variants": rows, "notes": table.notes}
 
 
 def _marked(cell: Cell, bold: str, sign: str) -> str:
@@ -147,8 +146,11 @@ def _cost(found: Mean) -> str:
     return f"{found.value:,.0f}" if found.value >= 1000 else f"{found.value:.3g}"
 
 
-def _titled(name: str, way: Better) -> str:
-    return name + {"min": " ↓", "max": " ↑", "": ""}[way]
+def _head(table: Table) -> list[str]:
+    """Titles of the columns, with an arrow to the better side of a figure."""
+    arrows = {"low": " ↓", "high": " ↑", "": ""}
+    figures = [table.titles[name] + arrows[way] for name, way in table.columns.items()]
+    return ["variant", *figures, *(table.titles[name] for name in table.costs)]
 
 
 def _row(cells: Sequence[str]) -> str:
