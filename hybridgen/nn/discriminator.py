@@ -88,7 +88,7 @@ def _convolution(inner: int, outer: int, size: Grid, stride: int) -> tuple[nn.Mo
         stride=tuple(stride if fit else 1 for fit in fits),
         padding=1,
     )  # fmt: skip
-    nn.init.normal_(layer.weight, 0.0, 0.02)
+    _normal(layer, 0.0)
     return layer, tuple(new if fit else side for new, side, fit in zip(left, size, fits, strict=True))
 
 
@@ -98,5 +98,12 @@ def _norm(kind: NormKind, dims: int, channels: int) -> nn.Module:
     if kind == "group":
         return nn.GroupNorm(GROUPS, channels)
     layer = _BATCH_NORM[dims](channels)
-    nn.init.normal_(layer.weight, 1.0, 0.02)
+    _normal(layer, 1.0)
     return layer
+
+
+def _normal(layer: nn.Module, mean: float) -> None:
+    """First weights, with the standard deviation 0.02."""
+    weight = layer.weight
+    assert isinstance(weight, Tensor), "convolutions and norms have one"
+    nn.init.normal_(weight, mean, 0.02)

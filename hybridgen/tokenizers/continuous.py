@@ -52,7 +52,8 @@ class ContinuousTokenizer(PlainTokenizer):
     ) -> None:
         super().__init__(net.grid(data.size), channels, latent_scale)
         self.kl_weight, self.l2, self.l1, self.log_var_bounds = kl_weight, l2, l1, log_var_bounds
-        self.perceptual, self.adversary = perceptual and perceptual.measure(data), adversary
+        self.perceptual = None if perceptual is None else perceptual.measure(data)
+        self.adversary = adversary
         self.encoder = net.encoder(data.channels, len(data.size), 2 * channels)
         self.decoder = net.decoder(data.channels, len(data.size), channels)
 

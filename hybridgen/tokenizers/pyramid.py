@@ -77,7 +77,8 @@ class PyramidTokenizer(Tokenizer):
         dims, grid = len(data.size), net.grid(data.size)
         self.spec = TokenSpec(grid, channels, _scales(scales, grid), vocab)
         self.phases, self.weights, self.normalise = phases, loss, normalise
-        self.perceptual, self.adversary = perceptual and perceptual.measure(data), adversary
+        self.perceptual = None if perceptual is None else perceptual.measure(data)
+        self.adversary = adversary
         self.fixed_units, self.supports_residual = latent_scale is not None, phi.last != "always"
         self.encoder = net.encoder(data.channels, dims, channels)
         self.decoder = net.decoder(data.channels, dims, channels)
