@@ -24,6 +24,7 @@ from hybridgen.training.tokens import MemoryTokens, Views
 COMPOSED, MEDIUM = tiny(), ImageMedium(channels=1, size=28)
 PICTURES = 40  # with batches of 8 an order ends every fifth batch
 STEPS = 12
+ADVERSARY = ("model.tokenizer.adversary={card: patch, width: 8, norm: group, start: 0.4}",)  # from step 5 on
 
 
 class KilledError(Exception):
@@ -37,11 +38,15 @@ def few_examples():
 
 
 def train(name, folder, extra=(), *, examples, precision="fp32", parts=(), compute=None, **settings):
-    """Trains a stage anew, or on in a folder that exists; gives its module and its averages."""
+    """Trains a stage anew, or on in a folder that exists; gives its module and its averages.
+
+    "adversary" is the stage of the tokenizer, with a discriminator.
+    """
+    parts = (*parts, *ADVERSARY) if name == "adversary" else parts
     chosen = Training(**{"steps": STEPS, "batch": 8, "save_every": 4, "log_every": 1, "check_every": 3} | settings)
     torch.manual_seed(0)
     model = assemble_model(tiny(*parts), assemble_data(COMPOSED).spec)
-    if name == "tokenizer":
+    if name != "generator":
         spec = assemble_data(COMPOSED).spec
         module, source = make_module(model.tokenizer, MEDIUM, chosen, 0, spec), MemorySplit(examples.x)
         figures = partial(tokenizer_figures, model.tokenizer, MEDIUM.restore(examples.x[:8]))
