@@ -48,7 +48,7 @@ def draw():
 def work(folder):
     """Everything, in the order of the tests; the first process keeps what came of it."""
     kept, examples = {}, few_examples()
-    for name, strategy in (("tokenizer", "ddp"), ("generator", "ddp"), ("generator", "fsdp")):
+    for name, strategy in (("tokenizer", "ddp"), ("adversary", "ddp"), ("generator", "ddp"), ("generator", "fsdp")):
         trained = partial(train, name, examples=examples, compute=Compute(devices=2, strategy=strategy))
         for broken in (False, True):
             place = folder / f"{name}_{strategy}_{'broken' if broken else 'whole'}"

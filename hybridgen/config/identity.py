@@ -26,7 +26,15 @@ Model = Literal["trained model", "resume"]
 TOKENIZER_FORMAT = 1  # raise it when the same config begins to train another tokenizer
 GENERATOR_FORMAT = 1  # raise it when the same config begins to train another generator
 
-ADDED: Final[Mapping[str, Any]] = MappingProxyType({"tokens": "auto", "compute.workers": None})
+ADDED: Final[Mapping[str, Any]] = MappingProxyType(
+    {
+        "tokens": "auto",
+        "compute.workers": None,
+        "model.tokenizer.l2": 1.0,
+        "model.tokenizer.perceptual": None,
+        "model.tokenizer.adversary": None,
+    }
+)
 """Default of each option that was added after keys with its node were stored, by dotted path: at its default it is not
 part of a key. An entry is never removed and its default never changed."""
 

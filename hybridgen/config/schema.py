@@ -104,6 +104,8 @@ CONTRACTS: Mapping[str, str] = MappingProxyType(
         "phi": "hybridgen.tokenizers.phi.PhiStyle",
         "phases": "hybridgen.tokenizers.phases.Phases",
         "loss": "hybridgen.tokenizers.loss_weights.LossWeights",
+        "perceptual": "hybridgen.tokenizers.perceptual.PerceptualLoss",
+        "adversary": "hybridgen.tokenizers.adversary.Adversary",
         "conditioner": "hybridgen.conditioners.base.Conditioner",
         "order": "hybridgen.orders.base.Order",
         "backbone": "hybridgen.backbones.base.Backbone",

@@ -19,7 +19,7 @@ from hybridgen.nn.draws import Draws, keyed
 from hybridgen.nn.positions import every_position, take
 from hybridgen.tokenizers.base import Tokenizer
 from hybridgen.tokenizers.canvas import replay
-from hybridgen.types import Canvas, Step, Tokens
+from hybridgen.types import Canvas, DataSpec, Step, Tokens
 
 _ROUNDING = 2.0**-22  # of the largest entry: one rounding each way
 _PROGRESS = (0.0, 0.3, 0.6, 0.95)  # of training: phases begin and end
@@ -161,6 +161,34 @@ def tokenizer_gradients_reach_all(tokenizer: Tokenizer, x: Float[Tensor, "B X *s
     assert tokenizer.loss(torch.zeros_like(x), Draws("law"))["loss"].isfinite()
 
 
+def adversaries_reach_the_decoder(tokenizer: Tokenizer, x: Float[Tensor, "B X *size"]) -> None:
+    """`reconstruct` is `loss`, to the bit, and a judgement of its data has a finite gradient at the decoder's end.
+
+    The judge, which the adversary makes, is no part of the tokenizer.
+    """
+    tokenizer, adversary = shaken(tokenizer, 0.05).train(), tokenizer.adversary
+    if adversary is None:
+        return
+    with torch.random.fork_rng(devices=[]):
+        judge = adversary.discriminator(DataSpec(x.shape[1], tuple(x.shape[2:])))
+    names = set(tokenizer.state_dict())
+    for progress in _PROGRESS:
+        twin = copy.deepcopy(tokenizer)  # a pass moves codebooks
+        for each in (tokenizer, twin):
+            each.schedule(progress)
+        made, losses = tokenizer.reconstruct(x, Draws("law", progress)), twin.loss(x, Draws("law", progress))
+        assert made.losses.keys() == losses.keys()
+        assert all(torch.equal(made.losses[name], loss) for name, loss in losses.items())
+        assert (made.data.shape, made.data.dtype) == (x.shape, x.dtype)
+        logits = judge(made.data)
+        assert logits.shape[:2] == (len(x), 1)
+        for loss in (made.losses["loss"], logits.mean()):
+            (gradient,) = torch.autograd.grad(loss, made.last, retain_graph=True)
+            assert gradient.isfinite().all()
+            assert gradient.any()
+    assert set(tokenizer.state_dict()) == names
+
+
 def tokenizer_low_precision_is_near(tokenizer: Tokenizer, x: Float[Tensor, "B X *size"]) -> None:
     """Under bf16 autocast latents stay float32; latents and pictures are within 2 % of full precision (relative L2)."""
     tokenizer = started(tokenizer, x, 0.4)  # far from the start, where latents hardly vary: scaling would scale errors
@@ -191,7 +219,7 @@ def tokenizer_leaves_all_else_alone(tokenizer: Tokenizer, x: Float[Tensor, "B X 
 TOKENIZER_LAWS: tuple[Callable[[Tokenizer, Tensor], None], ...] = (
     shapes_go_round, latents_are_standardised, painting_the_truth_gives_the_latent_back, codes_alone_paint_their_sum,
     lookups_agree, sets_paint_what_scales_do, blank_canvas_is_blank, tokenizer_gradients_reach_all,
-    tokenizer_low_precision_is_near, tokenizer_leaves_all_else_alone,
+    adversaries_reach_the_decoder, tokenizer_low_precision_is_near, tokenizer_leaves_all_else_alone,
 )  # fmt: skip
 
 

@@ -25,7 +25,10 @@ class Network(ABC):
 
     @abstractmethod
     def decoder(self, channels: int, dims: int, latent: int) -> nn.Module:
-        """From a map (B, latent, *grid) to data (B, channels, *size), unbounded."""
+        """From a map (B, latent, *grid) to data (B, channels, *size), unbounded.
+
+        Its last layer is the one whose weight it registers last.
+        """
 
     def grid(self, size: Grid) -> Grid:
         """The grid of the map of data of this size.
@@ -37,3 +40,8 @@ class Network(ABC):
         if any(side % factor for side in size):
             raise UserError(f"the network halves each side {self.halvings} times, and {factor} does not divide {size}")
         return tuple(side // factor for side in size)
+
+
+def last_weight(network: nn.Module) -> nn.Parameter:
+    """The weight of the last layer of a decoder, which has two axes at least."""
+    return [weight for weight in network.parameters() if weight.dim() > 1][-1]

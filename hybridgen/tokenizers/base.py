@@ -1,12 +1,27 @@
 """The contract of a tokenizer: data to latent and codes, and the canvas that a generator paints."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from hybridgen.nn.draws import Draws
+from hybridgen.system.errors import UserError
+from hybridgen.tokenizers.adversary import Adversary
 from hybridgen.types import Canvas, Step, Tokens, TokenSpec
+
+
+@dataclass
+class Reconstruction:
+    """One training pass: the data that the decoder gave, with gradient and not clamped, and what `loss` says of them.
+
+    `last` is the weight of the decoder's last layer: an adversary is balanced against the losses there.
+    """
+
+    data: Float[Tensor, "B X *size"]
+    losses: dict[str, Tensor]
+    last: nn.Parameter
 
 
 class Tokenizer(nn.Module, ABC):
@@ -17,6 +32,7 @@ class Tokenizer(nn.Module, ABC):
 
     spec: TokenSpec
     fixed_units: bool = False  # latents keep a given scale instead: `measure` changes nothing
+    adversary: Adversary | None = None  # that it is to be trained against; one that has it gives `reconstruct`
     supports_residual: bool = True  # painting what is owed at the finest scale gives the latent back
 
     @abstractmethod
@@ -30,6 +46,10 @@ class Tokenizer(nn.Module, ABC):
     @abstractmethod
     def loss(self, x: Float[Tensor, "B X *size"], rng: Draws) -> dict[str, Tensor]:
         """Training losses; "loss" is minimised, the rest is logged."""
+
+    def reconstruct(self, x: Float[Tensor, "B X *size"], rng: Draws) -> Reconstruction:
+        """The pass behind `loss`, to the bit, with the data that it gave: for losses that the training adds."""
+        raise UserError("this tokenizer's training knows no adversary")
 
     def schedule(self, progress: float) -> None:
         """Called before each training step with its progress in [0, 1): phases begin and end here."""

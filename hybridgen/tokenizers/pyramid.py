@@ -15,16 +15,18 @@ from torch import Tensor
 
 from hybridgen.nn.conv import LightNetwork
 from hybridgen.nn.draws import Draws
-from hybridgen.nn.network import Network
+from hybridgen.nn.network import Network, last_weight
 from hybridgen.nn.positions import to_sequence
 from hybridgen.nn.resize import shrink
 from hybridgen.nn.standardise import Standardise
 from hybridgen.system.errors import UserError
-from hybridgen.tokenizers.base import Tokenizer
+from hybridgen.tokenizers.adversary import Adversary
+from hybridgen.tokenizers.base import Reconstruction, Tokenizer
 from hybridgen.tokenizers.canvas import blank_canvas, note
 from hybridgen.tokenizers.codebook import unit
 from hybridgen.tokenizers.codebook_learning import Averages, CodebookLearning
-from hybridgen.tokenizers.loss_weights import LossWeights
+from hybridgen.tokenizers.loss_weights import LossWeights, errors
+from hybridgen.tokenizers.perceptual import PerceptualLoss
 from hybridgen.tokenizers.phases import CodesOnly, Phases
 from hybridgen.tokenizers.phi import Phis, PhiStyle, ResidualPhi
 from hybridgen.tokenizers.quantizers import Growth, PyramidQuantizer
@@ -49,6 +51,8 @@ class PyramidTokenizer(Tokenizer):
             their own grid, and enlarges the sum from scale to scale.
         phases: the decoder's input in the course of training.
         loss: weights of the losses.
+        perceptual: one more term of the reconstruction's loss; null has none.
+        adversary: a discriminator to be trained against; null has none.
     """
 
     def __init__(  # noqa: PLR0913 - options of a card
@@ -66,11 +70,15 @@ class PyramidTokenizer(Tokenizer):
         growth: Growth = "direct",
         phases: Phases = CodesOnly(),
         loss: LossWeights = LossWeights(),
+        perceptual: PerceptualLoss | None = None,
+        adversary: Adversary | None = None,
     ) -> None:
         super().__init__()
         dims, grid = len(data.size), net.grid(data.size)
         self.spec = TokenSpec(grid, channels, _scales(scales, grid), vocab)
         self.phases, self.weights, self.normalise = phases, loss, normalise
+        self.perceptual = None if perceptual is None else perceptual.measure(data)
+        self.adversary = adversary
         self.fixed_units, self.supports_residual = latent_scale is not None, phi.last != "always"
         self.encoder = net.encoder(data.channels, dims, channels)
         self.decoder = net.decoder(data.channels, dims, channels)
@@ -97,6 +105,10 @@ class PyramidTokenizer(Tokenizer):
 
     def loss(self, x: Float[Tensor, "B X *size"], rng: Draws) -> dict[str, Tensor]:
         """Reconstruction from the decoder's input in this phase, plus the quantiser's loss."""
+        return self.reconstruct(x, rng).losses
+
+    def reconstruct(self, x: Float[Tensor, "B X *size"], rng: Draws) -> Reconstruction:
+        """The pass behind `loss`."""
         frozen = self.phase.learns == "decoder"
         with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
             raw = self.raw(x)
@@ -109,13 +121,14 @@ class PyramidTokenizer(Tokenizer):
             straight = raw + (learned.painted - raw).detach()  # the encoder learns as if nothing was rounded
             coin = rng.uniform(x.shape[0]).to(x.device) < self.phase.latent_share
             shown = torch.where(coin.view(-1, *[1] * (raw.dim() - 1)), raw, straight)
-        error = self.decoder(shown).float() - x
-        losses |= {"mse": error.square().mean(), "l1": error.abs().mean()}
-        total = losses["mse"] + self.weights.l1 * losses["l1"]
+        given = self.decoder(shown).float()
+        total, terms = errors(given, x, self.weights.l2, self.weights.l1, self.perceptual)
+        losses |= terms
         if not frozen:
             total = total + self.weights.latent * losses["latent_square"]
             total = total + self.weights.quantizer * losses.get("quantizer", total.new_zeros(()))
-        return {"loss": total, **{k: v.detach() for k, v in losses.items()}}
+        losses = {"loss": total, **{k: v.detach() for k, v in losses.items()}}
+        return Reconstruction(given, losses, last_weight(self.decoder))
 
     def schedule(self, progress: float) -> None:
         """Enters the phase of `progress`; where the decoder alone learns, nothing else has gradients."""

@@ -4,7 +4,7 @@ Warm-up as in methods.md, 4.4: decay min(cap, (1 + n) / (10 + n)), whose mean ag
 Buffers (codebooks, measured constants) are not averaged: they are averages already, or constants.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -21,12 +21,15 @@ class Ema:
         module: whose parameters are averaged.
         decay: the cap; 0 keeps the latest weights.
         shown: the module that is looked at and kept in the end, of the same parameters, whole; None: `module` itself.
+        apart: parts of the module that are not averaged.
     """
 
-    def __init__(self, module: nn.Module, decay: float, shown: nn.Module | None = None) -> None:
+    def __init__(
+        self, module: nn.Module, decay: float, shown: nn.Module | None = None, apart: Collection[str] = ()
+    ) -> None:
         self.decay, self.updates = decay, 0
-        self.names = [name for name, _ in module.named_parameters()]
-        self.weights = [p for _, p in module.named_parameters()]
+        named = [(name, p) for name, p in module.named_parameters() if name.partition(".")[0] not in apart]
+        self.names, self.weights = [name for name, _ in named], [p for _, p in named]
         self.live = [local(p) for p in self.weights]
         self.average = [p.detach().clone() for p in self.live]
         self.shown = module if shown is None else shown

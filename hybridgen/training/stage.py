@@ -36,6 +36,7 @@ class Stage:
     workers: int = 0  # processes that read batches ahead
     texts: ReadTexts | None = None  # what becomes of captions
     split: Callable[[pl.LightningModule], pl.LightningModule] | None = None  # a copy that is split over processes
+    apart: tuple[str, ...] = ()  # parts of the module whose weights are not averaged
 
 
 def fit(stage: Stage, module: pl.LightningModule, source: Rows, extra: Sequence[pl.Callback] = ()) -> Ema:
@@ -53,7 +54,7 @@ def fit(stage: Stage, module: pl.LightningModule, source: Rows, extra: Sequence[
     """
     settings, ckpt = stage.settings, stage.run.checkpoint
     trained = module if stage.split is None else stage.split(module)
-    ema = Ema(trained, settings.ema, None if trained is module else module)
+    ema = Ema(trained, settings.ema, None if trained is module else module, stage.apart)
     done = steps_in(ckpt) if ckpt.exists() else 0
     stage.run.rewind(stage.name, done)
     progress = StageProgress(stage.title, settings.steps, done, quiet=not distributed.is_first())
@@ -61,7 +62,10 @@ def fit(stage: Stage, module: pl.LightningModule, source: Rows, extra: Sequence[
     with warnings.catch_warnings(), watched() as request:
         _quiet()
         # saving comes after watching: a checkpoint of a step holds the promise that the step's line is written
-        trainer = _trainer(stage, [Averaging(ema), watching, Saving(stage.run, settings.save_every, request), *extra])
+        automatic = module.automatic_optimization
+        trainer = _trainer(
+            stage, automatic, [Averaging(ema), watching, Saving(stage.run, settings.save_every, request), *extra]
+        )
         start, part = done * settings.accumulate, settings.batch // settings.accumulate
         batches = Batches(
             source, part, stage.seed, rank=distributed.rank(), world=distributed.world(), texts=stage.texts
@@ -80,7 +84,7 @@ def fit(stage: Stage, module: pl.LightningModule, source: Rows, extra: Sequence[
     return ema
 
 
-def _trainer(stage: Stage, callbacks: list[pl.Callback]) -> pl.Trainer:
+def _trainer(stage: Stage, automatic: bool, callbacks: list[pl.Callback]) -> pl.Trainer:
     settings = stage.settings
     return pl.Trainer(
         max_steps=settings.steps,
@@ -88,7 +92,7 @@ def _trainer(stage: Stage, callbacks: list[pl.Callback]) -> pl.Trainer:
         accelerator="gpu" if stage.machine.device.type == "cuda" else "cpu",
         **_spread(stage),
         precision=stage.machine.lightning,
-        accumulate_grad_batches=settings.accumulate,
+        accumulate_grad_batches=settings.accumulate if automatic else 1,  # else the module accumulates by itself
         callbacks=callbacks,
         logger=False,
         enable_checkpointing=False,

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from hybridgen.media.base import Medium
@@ -31,13 +32,17 @@ class TokenizerModule(pl.LightningModule):
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """The loss of stored samples `batch["x"]` (B, X, *size)."""
+        self.losses = self.tokenizer.loss(*self.inputs(batch))
+        return self.losses["loss"]
+
+    def inputs(self, batch: dict[str, Any]) -> tuple[Float[Tensor, "B X *size"], Draws]:
+        """The samples of a batch, some of them mirrored, and what its step draws from; enters the step's phase."""
         index = batch["index"]
         rng = Draws(self.seed, "tokenizer", index, rank=self.global_rank, world=self.trainer.world_size)
         self.tokenizer.schedule(self.global_step / self.settings.steps)
         x = self.medium.restore(batch["x"])
         axes = self.medium.mirrors if self.settings.flip else ()
-        self.losses = self.tokenizer.loss(mirrored(x, axes, rng), rng)
-        return self.losses["loss"]
+        return mirrored(x, axes, rng), rng
 
     def on_fit_start(self) -> None:
         """Compiles the tokenizer's networks if asked to; in place, so that names in checkpoints stay as they are."""

@@ -11,16 +11,20 @@ from hybridgen.assemble import assemble_model, assemble_settings
 from hybridgen.config.compose import Composed
 from hybridgen.config.identity import tokenizer_folder, tokenizer_key
 from hybridgen.data.base import Data, MemorySplit, Split
+from hybridgen.media.base import Medium
 from hybridgen.nn.draws import keyed
 from hybridgen.runs.run import TOKENIZERS, Run
 from hybridgen.runs.weights import describe, read_weights, save
 from hybridgen.system import distributed
 from hybridgen.system.files import lock
 from hybridgen.tokenizers.base import Tokenizer
+from hybridgen.training.adversarial_module import APART, TokenizerAdversarialModule
 from hybridgen.training.held_out import tokenizer_figures
 from hybridgen.training.machine import Machine
+from hybridgen.training.settings import Training
 from hybridgen.training.stage import Stage, fit
 from hybridgen.training.tokenizer_module import TokenizerModule
+from hybridgen.types import DataSpec
 
 MEASURED_ON = 2000  # samples
 LOOKED_AT = 500  # held-out samples
@@ -57,15 +61,23 @@ def _train(tokenizer: Tokenizer, run: Run, composed: Composed, data: Data, machi
         settings = assemble_settings(composed, "train.tokenizer")
         held_out = medium.restore(first(data.split("valid"), LOOKED_AT))
         title = f"stage 1  tokenizer {composed.config['model']['tokenizer']['card']}"
-        module = TokenizerModule(tokenizer, medium, settings, seed)
+        module = make_module(tokenizer, medium, settings, seed, data.spec)
         readers = machine.compute.readers(isinstance(train, MemorySplit))
-        stage = Stage("tokenizer", title, run, settings, machine, seed, _look(tokenizer, held_out), workers=readers)
+        look = _look(tokenizer, held_out)
+        stage = Stage("tokenizer", title, run, settings, machine, seed, look, workers=readers, apart=APART)
         fit(stage, module, train)
     tokenizer.cpu().eval()
     tokenizer.measure(medium.restore(first(train, MEASURED_ON)))
     if distributed.is_first():
         save(run.model, tokenizer, describe("tokenizer", composed.config, data.spec))
     distributed.barrier()
+
+
+def make_module(tokenizer: Tokenizer, medium: Medium, settings: Training, seed: int, data: DataSpec) -> TokenizerModule:
+    """The module that trains a tokenizer: against its adversary, if it has one."""
+    if tokenizer.adversary is None:
+        return TokenizerModule(tokenizer, medium, settings, seed)
+    return TokenizerAdversarialModule(tokenizer, tokenizer.adversary, medium, settings, seed, data)
 
 
 def first(split: Split, count: int) -> Tensor:

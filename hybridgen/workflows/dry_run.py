@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hybridgen.assemble import assemble_data, assemble_model, assemble_sampler, assemble_settings
 from hybridgen.config.compose import Composed
@@ -14,10 +14,12 @@ from hybridgen.config.identity import tokenizer_parts
 from hybridgen.config.paths import shown
 from hybridgen.evaluation.cost import parameters
 from hybridgen.model import HybridModel, StepRecord
+from hybridgen.nn.discriminator import deceiving_loss, hinge_loss
 from hybridgen.nn.draws import Draws, keyed
 from hybridgen.runs.weights import read_about
 from hybridgen.system.errors import UserError
 from hybridgen.system.text import duration
+from hybridgen.tokenizers.base import Tokenizer
 from hybridgen.training.machine import Machine, choose
 from hybridgen.training.settings import Training
 from hybridgen.training.start import begin_from, freeze
@@ -113,8 +115,10 @@ def _try_stage(
         saved[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
 
-    with torch.no_grad():
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
         tokens = model.tokenizer.encode(x)
+        against = model.tokenizer.adversary if name == "tokenizer" else None
+        judge = None if against is None else against.discriminator(spec).to(machine.device)
     taken = []
     for index in range(_TRIES + 1):
         began = time.perf_counter()
@@ -122,8 +126,7 @@ def _try_stage(
         watch = torch.autograd.graph.saved_tensors_hooks(note, lambda kept: kept) if index == 0 else nullcontext()
         with amp, watch:
             if name == "tokenizer":
-                model.tokenizer.schedule(0.5)
-                loss = model.tokenizer.loss(x, Draws("rehearsal", index))["loss"]
+                loss = _tokenizer_loss(model.tokenizer, judge, x, Draws("rehearsal", index))
             else:
                 loss = model.loss(tokens, asked, Draws("rehearsal", index))["loss"]
         if loss.requires_grad:
@@ -132,6 +135,16 @@ def _try_stage(
         taken.append(time.perf_counter() - began)
     own = sum(p.numel() for p in trained.parameters()) * _PER_PARAMETER
     return sorted(taken[1:])[_TRIES // 2] * settings.steps * settings.accumulate, own + sum(saved.values())
+
+
+def _tokenizer_loss(tokenizer: Tokenizer, judge: nn.Module | None, x: Tensor, rng: Draws) -> Tensor:
+    """The sum of all losses of a training step, those of the adversary included."""
+    tokenizer.schedule(0.5)
+    if judge is None:
+        return tokenizer.loss(x, rng)["loss"]
+    made = tokenizer.reconstruct(x, rng)
+    apart = hinge_loss(judge(x), judge(made.data.detach()))
+    return made.losses["loss"] + deceiving_loss(judge(made.data)) + apart
 
 
 def _shapes(model: HybridModel, composed: Composed, spec: DataSpec) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ import signal
 
 import pytest
 from tiny_run import TINY, curves, differing, ended, only, start, weights
+from tiny_stage import ADVERSARY
 
 from hybridgen.runs.journal import read
 from hybridgen.runs.run import Run
@@ -57,3 +58,20 @@ os.replace = die
     assert code == 0, said
     assert differing(weights(run.path), weights(only(tiny_runs / "tiny"))) == []
     assert not list(tmp_path.rglob(".*tmp*"))
+
+
+def test_killed_against_an_adversary(tmp_path):
+    """In the phase in which the discriminator learns: it and its optimiser come back from the checkpoint."""
+    for folder, at in (("whole", None), ("broken", ("tokenizer", 7, DIE))):
+        (tmp_path / folder).mkdir()
+        code, _, said = ended(start("train", TINY, *ADVERSARY, cwd=tmp_path / folder, at=at))
+        assert code == (-signal.SIGKILL if at else 0), said
+    code, _, said = ended(start("resume", "tiny", cwd=tmp_path / "broken"))
+    assert code == 0, said
+    whole, broken = (only(tmp_path / folder / "runs/tokenizers") for folder in ("whole", "broken"))
+    assert differing(weights(broken), weights(whole)) == []
+    assert curves(broken) == curves(whole)
+    assert {step for _, step, values in curves(broken) if "train/discriminator" in values} == {6, 8, 10, 12}
+    assert not any("discriminator" in name for name in weights(broken)), "it is no part of the tokenizer"
+    first, second = (weights(only(tmp_path / folder / "runs/tiny")) for folder in ("whole", "broken"))
+    assert differing(first, second) == []

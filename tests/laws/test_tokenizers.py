@@ -19,8 +19,9 @@ from hybridgen.nn.draws import Draws, keyed
 from hybridgen.nn.positions import to_sequence
 from hybridgen.nn.resize import shrink
 from hybridgen.tokenizers.canvas import replay
-from tests.laws.tiny import ONE_SCALE, PYRAMID, SHALLOW, SIMPLE, SLOW, UNEVEN, build, cards
+from tests.laws.tiny import ONE_SCALE, PYRAMID, SHALLOW, SIMPLE, SLOW, UNEVEN, build, cards, tiny
 
+AGAINST = [f"adversary={{card: patch, {', '.join(tiny('adversary', 'patch')).replace('=', ': ')}}}"]
 MORE = [
     ("pyramid", [*PYRAMID, "phi=blend"]),
     ("pyramid", [*PYRAMID, "phi=none"]),
@@ -29,6 +30,8 @@ MORE = [
     ("hybrid", [*PYRAMID[:3], "net=normed", *SHALLOW]),
     ("discrete", [*ONE_SCALE, "normalise=true", "latent_scale=0.5"]),
     ("continuous", [*SIMPLE, "latent_scale=0.5"]),
+    ("hybrid", [*PYRAMID, *AGAINST]),
+    ("continuous", [*SIMPLE, *AGAINST, "l2=0", "l1=1"]),
 ]
 
 
@@ -125,3 +128,12 @@ def test_laws_see_what_is_broken(monkeypatch, method, broken, law):
     monkeypatch.setattr(type(tokenizer), method, broken)
     with pytest.raises(AssertionError):
         law(tokenizer, examples(data(2), 4))
+
+
+def test_a_perceptual_term_keeps_the_laws():
+    """Sound: spectrograms beside the errors of the samples."""
+    tokenizer = made("continuous", [*SIMPLE, "perceptual={card: stft, ffts: [4, 8], windows: [4, 6], hops: [1, 2]}"], 1)
+    x = examples(data(1), 4)
+    for law in TOKENIZER_LAWS:
+        law(tokenizer, x)
+    assert "stft" in tokenizer.loss(x, Draws("law"))

@@ -25,7 +25,7 @@ from hybridgen.training.launch import NAMES, is_later_rank, together
 
 CPU = torch.device("cpu")
 ROUNDING = 1e-5  # relative; seen: 2e-7. A gradient that is not shared moves losses by 1e-2.
-WAYS = [("tokenizer", "ddp"), ("generator", "ddp"), ("generator", "fsdp")]
+WAYS = [("tokenizer", "ddp"), ("adversary", "ddp"), ("generator", "ddp"), ("generator", "fsdp")]
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def two(tmp_path_factory):
 def alone(tmp_path_factory):
     """What this process trains alone: weights and curves of each stage."""
     found = {}
-    for name in ("tokenizer", "generator"):
+    for name in ("tokenizer", "adversary", "generator"):
         folder = tmp_path_factory.mktemp("alone") / name
         module, _ = train(name, folder, examples=few_examples())
         found[name] = module.state_dict(), curves(folder)

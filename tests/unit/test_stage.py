@@ -39,7 +39,7 @@ def die():
 @pytest.mark.slow
 @pytest.mark.parametrize("accumulate", [1, 2])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("name", ["tokenizer", "generator"])
+@pytest.mark.parametrize("name", ["tokenizer", "adversary", "generator"])
 def test_killed_and_resumed_equals_unbroken(stage, tmp_path, name, precision, accumulate):
     """Killed before the first checkpoint, on one, and between two; the logged losses and rates are the same too."""
     train = partial(stage, name, precision=precision, accumulate=accumulate)
@@ -153,7 +153,7 @@ def test_a_frozen_tokenizer_stays_at_rest(stage, tmp_path):
 
 
 @pytest.mark.parametrize("every", [{"log_every": 1}, {"log_every": 100}, {"log_every": 100, "save_every": 100}])
-@pytest.mark.parametrize("name", ["tokenizer", "generator"])
+@pytest.mark.parametrize("name", ["tokenizer", "adversary", "generator"])
 def test_a_training_that_diverges_is_stopped(stage, tmp_path, name, every):
     """Neither a checkpoint nor the end holds numbers that are none."""
     with pytest.raises(UserError, match=rf"train\.{name}: the training has diverged(.|\n)*a smaller train\.{name}\.lr"):
