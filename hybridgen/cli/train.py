@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hybridgen.cli import VERBS
-from hybridgen.system.files import check_writable
 
 if TYPE_CHECKING:
     from hybridgen.config.compose import Composed
@@ -39,7 +38,6 @@ def run(args: argparse.Namespace) -> int:
     from hybridgen.workflows.preflight import check_ready, with_init
 
     composed = with_init(composed)
-    check_writable(Path(composed.config["runs"]), "runs")
     notes = check_ready(composed)
     if not is_later_rank(assemble_settings(composed, "compute")):
         say("\n".join([summary(composed), *(f"note: {note}" for note in notes)]))

@@ -40,9 +40,8 @@ def migrate(layers: Sequence[Layer], registry: Registry) -> list[Layer]:
 
 def _media_named(layers: Sequence[Layer]) -> list[Layer]:
     """A folder's size and channels are its medium's: once all folders were of images."""
-    cards = [
-        node if isinstance(node, str) else (node or {}).get("card") for node in (x.values.get("data") for x in layers)
-    ]
+    nodes = [layer.values.get("data") for layer in layers]
+    cards = [node.get("card") if isinstance(node, dict) else node for node in nodes]
     if next((card for card in reversed(cards) if card is not None), None) != "folder":
         return list(layers)
     return [_media_named_in(layer) for layer in layers]

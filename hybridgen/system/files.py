@@ -66,8 +66,9 @@ def check_writable(folder: Path, option: str) -> None:
     Raises:
         UserError: a folder cannot be made there, or no file can be written into it.
     """
-    if os.path.exists(folder) and not os.path.isdir(folder):  # unlike a Path's, they take any name
-        raise CannotWriteError(f"{option} {folder}: a file stands there; name a folder")
+    taken = next((path for path in (folder, *folder.parents) if os.path.isfile(path)), None)  # takes any name
+    if taken is not None:
+        raise CannotWriteError(f"{option}: {taken} is a file; name a folder")
     for left in reversed(range(TRIES)):
         try:
             return _try_to_write(folder)

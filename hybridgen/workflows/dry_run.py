@@ -1,7 +1,8 @@
 """An experiment tried out on noise before anything is trained: shapes, sizes, time, memory, and what looks wrong."""
 
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,8 +48,15 @@ def dry_run(composed: Composed) -> DryRun:
     Raises:
         UserError: parts do not fit, or a part of the user's own raised something.
     """
-    try:
+    with in_own_words(composed):
         return _rehearsed(composed)
+
+
+@contextmanager
+def in_own_words(composed: Composed) -> Iterator[None]:
+    """What a part of the user's own raises within is told as a UserError that names its file and line."""
+    try:
+        yield
     except UserError:
         raise
     except Exception as error:

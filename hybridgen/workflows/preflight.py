@@ -10,10 +10,12 @@ from hybridgen.data.base import SPLITS, Data
 from hybridgen.evaluation.evaluate import check_metrics
 from hybridgen.evaluation.settings import Metrics
 from hybridgen.system.errors import UserError, UserErrors
+from hybridgen.system.files import check_writable
 from hybridgen.training.compute import Compute
 from hybridgen.training.machine import choose
 from hybridgen.training.start import find_init
 from hybridgen.types import DataSpec
+from hybridgen.workflows.dry_run import in_own_words
 
 
 def check_ready(composed: Composed, trained_on: DataSpec | None = None) -> list[str]:
@@ -31,7 +33,7 @@ def check_ready(composed: Composed, trained_on: DataSpec | None = None) -> list[
     notes: list[str] = []
     looks: list[Callable[[], object]] = [
         lambda: choose(composed.config["device"], composed.config["precision"]),
-        lambda: _runs_folder(Path(composed.config["runs"])),
+        lambda: None if trained_on else check_writable(Path(composed.config["runs"]), "runs"),
         lambda: _all_splits(data),
         lambda: None if trained_on else _columns(composed, data),
         lambda: _same_kind(data.spec, trained_on or data.spec),
@@ -66,7 +68,9 @@ def _all_splits(data: Data) -> None:
 
 def _columns(composed: Composed, data: Data) -> None:
     """What the conditioner reads must be there."""
-    conditioner, known = assemble_shell(composed, data.spec).conditioner, data.split("train").columns
+    with in_own_words(composed):
+        conditioner = assemble_shell(composed, data.spec).conditioner
+    known = data.split("train").columns
     for name in conditioner.reads:
         if name not in known:
             raise UserError(
@@ -101,9 +105,3 @@ def _networks(settings: Metrics) -> None:
         from hybridgen.evaluation.perceptual import Perceptual  # late: importing lpips takes seconds
 
         Perceptual(settings.lpips)
-
-
-def _runs_folder(runs: Path) -> None:
-    wrong = next((path for path in (runs, *runs.parents) if path.exists() and not path.is_dir()), None)
-    if wrong is not None:
-        raise UserError(f"runs: {wrong} is a file; name a folder")

@@ -171,9 +171,9 @@ def test_a_download_that_fails(refused, published, monkeypatch):
     [
         ([], "a prompt is needed: this model reads text\n  --prompt TEXT"),
         (["--labels", "3"], "labels: it knows no classes: this model reads text"),
-        (["--labels", "3", "--prompt", "a fox"], "labels and prompts: a picture is asked for by one of them"),
+        (["--labels", "3", "--prompt", "a fox"], "labels and prompts: a sample is asked for by one of them"),
         (["--prompt", "a fox", "--prompt", " "], "prompts: prompt 1 is empty"),
-        (["--prompt", "a fox", "--count", "0"], "count: 0 pictures of 1 prompts"),
+        (["--prompt", "a fox", "--count", "0"], "count: 0 samples of 1 prompts"),
         (["--prompts", "nowhere.txt"], "--prompts nowhere.txt: cannot be read"),
         (["--text-encoder", "somewhere"], "need --prompt TEXT or --prompts FILE"),
         (["--prompt", "a fox", "--text-encoder", "."], "text encoder .: no config.json in this folder"),

@@ -138,7 +138,7 @@ def test_a_mask_that_keeps_nothing(refused, masked, tmp_path):
         (["--labels", "10"], "unknown class '10'"),
         (["--labels", "²"], "unknown class '²'"),
         (["--labels", ""], "unknown class ''"),
-        (["--count", "0"], "count: 0 pictures"),
+        (["--count", "0"], "count: 0 samples"),
         (["--count", "three"], "invalid int value: 'three'"),
         (["sampler.head_stesp=3"], "override sampler.head_stesp=3: unknown option 'head_stesp'"),
         (["model.backbone.depth=3"], "unknown key 'model.backbone.depth'"),
@@ -158,7 +158,7 @@ def test_wrong_models(refused, tmp_path):
 
 def test_a_file_where_the_folder_should_go(refused, tmp_path):
     (tmp_path / "taken").write_text("")
-    assert "--out taken: a file stands there; name a folder" in refused("--out", "taken")
+    assert "--out: taken is a file; name a folder" in refused("--out", "taken")
 
 
 def test_a_run_without_weights(refused, tiny_runs, tmp_path):

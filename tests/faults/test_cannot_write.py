@@ -36,7 +36,7 @@ def test_what_is_tried_is_taken_away_again(tmp_path):
     check_writable(tmp_path / "a/b/c", "--out")
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").write_text("")
-    with pytest.raises(CannotWriteError, match="a file stands there; name a folder"):
+    with pytest.raises(CannotWriteError, match="is a file; name a folder"):
         check_writable(tmp_path / "file", "--out")
 
 

@@ -170,8 +170,8 @@ def test_labels_are_taken_in_turn(model):
     [
         ({"labels": [10]}, r"unknown class '10'(.|\n)*9 \(Ankle boot\)"),
         ({"labels": [-1]}, "unknown class '-1'"),
-        ({"labels": []}, "count: 0 pictures of 0 classes are asked for"),
-        ({"count": 0}, "count: 0 pictures of 10 classes are asked for"),
+        ({"labels": []}, "count: 0 samples of 0 classes are asked for"),
+        ({"count": 0}, "count: 0 samples of 10 classes are asked for"),
         ({"labels": [1, 2], "seeds": [0]}, "seeds: 1 given for 2 samples"),
     ],
 )

@@ -1,6 +1,7 @@
 """What a sweep would train, how often each model is reused and how long it takes, before anything runs."""
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,7 +68,7 @@ def _name(composed: Composed, space: Space, how: Sequence[Any]) -> str:
 
     mine, studies = digest(composed.config), Path(composed.config["runs"]) / composed.name / STUDIES
     name = f"{composed.name}-{mine}"
-    known = [] if (studies / name).exists() else map(Run, runs_in(studies))
+    known = map(Run, runs_in(studies)) if os.path.isdir(studies) and not os.path.exists(studies / name) else ()
     return next((study.info["tags"]["study"] for study in known if same(study)), name)
 
 
