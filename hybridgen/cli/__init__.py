@@ -28,6 +28,7 @@ VERBS: Final = {
     "ablate": "named variants of an experiment over several seeds, as a table like a paper's",
     "list": "slots, cards and experiments",
     "compose": "print an experiment with all its defaults written out",
+    "data": "look at the data of an experiment: counts, sizes, damaged files, reading time, a page of samples",
     "check": "build an experiment and show its shapes and sizes; nothing is trained",
     "cost": "parameters and multiply-accumulates of an experiment by part; nothing is computed",
     "ui": "open the MLflow user interface on your runs",

@@ -102,6 +102,10 @@ class Data(ABC):
     def fingerprint(self) -> str:
         """A hash of all that `split` would give: it names what was trained on it."""
 
+    def damage(self) -> list[str]:
+        """A message for each sample of the source that cannot be used, whether or not it may be left out."""
+        return []
+
 
 def columns_at(columns: Mapping[str, Column], rows: Int[Tensor, " n"]) -> dict[str, Column]:
     """Entries of each column at these rows."""

@@ -59,6 +59,10 @@ class Folder(Data):
         """Hash of all contents, labels and captions."""
         return self.collection.fingerprint()
 
+    def damage(self) -> list[str]:
+        """A message for each file that cannot be used."""
+        return self.collection.damage
+
     @cached_property
     def collection(self) -> Collection:
         """The files as samples."""

@@ -43,12 +43,15 @@ def write_report(
     parts += [_figures(figures, notes)] if figures else []
     parts += _curves(run.metrics())
     parts += [_delta(run.delta), _origin(run.info)]
-    title = escape(f"{run.experiment} {run.name}")
-    view = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-    head = f"{view}<title>{title}</title><style>{PAGE.read_text()}</style>"
-    body = f"<body><main>{''.join(parts)}</main></body>"
-    write_atomic(run.report, f'<!doctype html><html lang="en"><head>{head}</head>{body}</html>')
+    write_atomic(run.report, page(f"{run.experiment} {run.name}", parts))
     return run.report
+
+
+def page(title: str, parts: Iterable[str]) -> str:
+    """A whole page of these HTML parts."""
+    view = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+    head = f"{view}<title>{escape(title)}</title><style>{PAGE.read_text()}</style>"
+    return f'<!doctype html><html lang="en"><head>{head}</head><body><main>{"".join(parts)}</main></body></html>'
 
 
 def _header(run: Run) -> str:
@@ -63,7 +66,7 @@ def _header(run: Run) -> str:
 
 
 def _sheet(title: str, sheet: Sheet) -> str:
-    return _section(title, f"<div class=wide>{sheet.html}</div>")
+    return section(title, f"<div class=wide>{sheet.html}</div>")
 
 
 def _progression(shown: Progression) -> str:
@@ -75,7 +78,7 @@ def _progression(shown: Progression) -> str:
         rows.append(f"<tr>{f'<th scope=row>{escape(title)}</th>' if shown.rows else ''}{cells}</tr>")
     corner = "<td></td>" if shown.rows else ""
     table = f"<table class=strip><thead><tr>{corner}{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-    return _section(shown.title, f"<p>{escape(shown.caption)}</p><div class=wide>{table}</div>")
+    return section(shown.title, f"<p>{escape(shown.caption)}</p><div class=wide>{table}</div>")
 
 
 def _figures(figures: Mapping[str, Mapping[str, Any]], notes: Sequence[str]) -> str:
@@ -87,7 +90,7 @@ def _figures(figures: Mapping[str, Mapping[str, Any]], notes: Sequence[str]) -> 
     titles = {name: full_title(name, specs) for name in figures}
     more = f"<details class=more><summary>by class, scale and part</summary>{_table(details, titles)}</details>"
     said = "".join(f"<p class=facts>{escape(note)}</p>" for note in notes)
-    return _section("Figures", said + _table(whole, titles) + (more if details else ""))
+    return section("Figures", said + _table(whole, titles) + (more if details else ""))
 
 
 def _table(figures: Mapping[str, Mapping[str, Any]], titles: Mapping[str, str]) -> str:
@@ -118,7 +121,7 @@ def _curves(lines: Iterable[Mapping[str, Any]]) -> list[str]:
     found = panels(lines)
     order = [stage for stage in STAGES if stage in found] + [stage for stage in found if stage not in STAGES]
     drawn = {stage: _panels(found[stage]) for stage in order}
-    return [_section(f"Curves: {stage}", panels) for stage, panels in drawn.items() if panels]
+    return [section(f"Curves: {stage}", panels) for stage, panels in drawn.items() if panels]
 
 
 def _panels(curves: Mapping[str, Mapping[str, Any]]) -> str:
@@ -137,7 +140,7 @@ def _delta(delta: Mapping[str, Any]) -> str:
         if delta
         else "nothing: the experiment as it ships"
     )
-    return _section(
+    return section(
         "What was changed", f"<pre>{escape(text)}</pre><p class=facts>The whole config is in config.yaml.</p>"
     )
 
@@ -149,7 +152,8 @@ def _origin(info: Mapping[str, Any]) -> str:
     return f"<footer><details><summary>Commit and versions</summary><dl>{items}</dl></details><p>{note}</p></footer>"
 
 
-def _section(title: str, content: str) -> str:
+def section(title: str, content: str) -> str:
+    """Content under a heading."""
     return f"<section><h2>{escape(title)}</h2>{content}</section>"
 
 
