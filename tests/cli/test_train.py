@@ -212,7 +212,7 @@ def test_another_tokenizer_is_told(train, tiny_runs):
 def test_the_whole_way_with_little(train, tmp_path, overrides):
     code, out, _ = train("train.tokenizer.steps=2", "train.generator.steps=2", *overrides)
     assert code == 0
-    assert "multiply-accumulates a picture" in out
+    assert "MACs per sample" in out
     assert Run(only(tmp_path / "runs/tiny")).report.exists()
 
 
