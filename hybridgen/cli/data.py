@@ -58,14 +58,16 @@ def facts_of(found: "DataSummary") -> dict[str, str]:
     """What was found, in words."""
     from hybridgen.system.text import duration, size
 
+    reading = duration(found.seconds, rough=True) if found.seconds >= 1 else "under 1 s"
+    tokens = found.tokens if found.token_bytes is None else f"{size(found.token_bytes)}, kept in: {found.tokens}"
     total, captions = sum(found.counts.values()), sum(found.captions.values())
     return {
         "a sample": f"{found.spec}, {size(found.stored_bytes)} as it is stored",
         "samples": f"{total:,}, {size(total * found.stored_bytes)}",
         "captions": f"{captions:,} samples have one" if captions else "none",
         "damaged files": f"{len(found.damage):,}, left out" if found.damage else "none",
-        "reading one epoch": f"{duration(found.seconds, rough=True)}, by one process",
-        "tokens": f"{size(found.token_bytes)}, kept in: {found.tokens}",
+        "reading one epoch": f"{reading}, by one process",
+        "tokens": tokens,
     }
 
 

@@ -20,5 +20,8 @@ def duration(seconds: float, rough: bool = False) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes: 12.5 MiB, 3.20 GiB."""
-    return f"{count / 2**30:.2f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"
+    """Bytes: 784 B, 3.0 KiB, 12.5 MiB, 3.20 GiB."""
+    for power, unit, digits in ((30, "GiB", 2), (20, "MiB", 1), (10, "KiB", 1)):
+        if count >= 2**power:
+            return f"{count / 2**power:.{digits}f} {unit}"
+    return f"{count:.0f} B"

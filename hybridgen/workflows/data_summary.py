@@ -31,8 +31,8 @@ class DataSummary:
         stored_bytes: of one sample, as it is stored.
         damage: a message for each file that cannot be used.
         seconds: that reading the training split takes, by one process.
-        token_bytes: of all views of the training split; None where the experiment has no tokenizer that fits.
-        tokens: where they would be kept: "memory", "disk" or "none".
+        token_bytes: of all views of the training split; None where the model does not fit these data.
+        tokens: where they would be kept, "memory", "disk" or "none"; or what does not fit.
     """
 
     spec: str
@@ -42,7 +42,7 @@ class DataSummary:
     stored_bytes: int
     damage: list[str]
     seconds: float
-    token_bytes: int
+    token_bytes: int | None
     tokens: str
 
 
@@ -54,11 +54,8 @@ def summarise(composed: Composed, data: Data) -> DataSummary:
     """
     splits = {name: data.split(name) for name in SPLITS}
     spec, train = data.spec, splits["train"]
-    with in_own_words(composed):
-        tokens = assemble_shell(composed, spec).tokenizer.spec
-    settings = assemble_settings(composed, "train.generator")
-    views = Views(train, data.medium, data.medium.mirrors if settings is not None and settings.flip else ())
     one = train.stored(torch.zeros(1, dtype=torch.long))
+    bytes_, kept = _tokens(composed, data)
     per_split = [_counted(split.labels, len(spec.classes)) for split in splits.values()]
     return DataSummary(
         spec=f"{spec.medium}, {spec.channels} x {' x '.join(map(str, spec.size))}",
@@ -68,8 +65,8 @@ def summarise(composed: Composed, data: Data) -> DataSummary:
         stored_bytes=one.nbytes,
         damage=data.damage(),
         seconds=_seconds(train),
-        token_bytes=token_bytes(tokens) * len(views),
-        tokens=where_kept(composed.config["tokens"], tokens, views),
+        token_bytes=bytes_,
+        tokens=kept,
     )
 
 
@@ -86,6 +83,19 @@ def samples_to_show(data: Data, seed: int = 0) -> tuple[Tensor, list[str]]:
     if not width:
         raise UserError(f"data: class '{classes[[len(each) for each in found].index(0)]}' has no training sample")
     return split.stored(torch.cat([each[:width] for each in found])), list(classes)
+
+
+def _tokens(composed: Composed, data: Data) -> tuple[int | None, str]:
+    """Bytes of the training split's tokens, and where they would be kept."""
+    try:
+        with in_own_words(composed):
+            spec = assemble_shell(composed, data.spec).tokenizer.spec
+    except UserError as error:
+        return None, str(error)
+    settings = assemble_settings(composed, "train.generator")
+    mirrors = data.medium.mirrors if settings is not None and settings.flip else ()
+    views = Views(data.split("train"), data.medium, mirrors)
+    return token_bytes(spec) * len(views), where_kept(composed.config["tokens"], spec, views)
 
 
 def _counted(labels: Tensor | None, classes: int) -> list[int]:
