@@ -7,6 +7,8 @@ Lightning counts the steps of each optimiser that it has wrapped. Here it sees t
 everything else that counts steps need to know nothing of the second optimiser.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
@@ -48,21 +50,30 @@ class TokenizerAdversarialModule(TokenizerModule):
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Backward passes of a part of a batch; with its last part both optimisers step."""
+        with _retained(self.settings.compile):
+            self.losses = self.learn(batch)
+        if (batch["index"] + 1) % self.settings.accumulate == 0:
+            self.step()
+        return self.losses["loss"]
+
+    @property
+    def active(self) -> bool:
+        """Whether the discriminator takes part in this step."""
+        return self.global_step >= self.adversary.start * self.settings.steps
+
+    def learn(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """The backward passes of both, each by its own loss; all losses."""
         x, rng = self.inputs(batch)
         made, parts = self.tokenizer.reconstruct(x, rng), self.settings.accumulate
-        active = self.global_step >= self.adversary.start * self.settings.steps
         losses = dict(made.losses)
-        if active:
+        if self.active:
             losses |= self.deceiving(made, rng)
             losses["loss"] = losses["loss"] + losses["adversarial_weight"] * losses["adversarial"]
         self.manual_backward(losses["loss"] / parts)
-        if active:
-            losses |= (told := self.telling_apart(x, made.data.detach()))
-            self.manual_backward(told["discriminator"] / parts)
-        self.losses = {name: loss.detach() for name, loss in losses.items()}
-        if (batch["index"] + 1) % parts == 0:
-            self.step(active)
-        return self.losses["loss"]
+        if self.active:
+            losses |= (found := self.telling_apart(x, made.data.detach()))
+            self.manual_backward(found["discriminator"] / parts)
+        return {name: loss.detach() for name, loss in losses.items()}
 
     def deceiving(self, made: Reconstruction, rng: Draws) -> dict[str, Tensor]:
         """The loss that the tokenizer minimises to deceive the discriminator, which is frozen here, and its weight."""
@@ -81,8 +92,9 @@ class TokenizerAdversarialModule(TokenizerModule):
         logits = {"discriminator_real": of_real.detach().mean(), "discriminator_fake": of_fake.detach().mean()}
         return {"discriminator": hinge_loss(of_real, of_fake), **logits}
 
-    def step(self, active: bool) -> None:
+    def step(self) -> None:
         """One training step is done: both step, and the learning rates follow."""
+        active = self.active  # of this step; the tokenizer's optimiser counts it
         optimiser, bare = cast(Any, self.optimizers())[0], self._discriminator_optimiser()
         clip(self.tokenizer.parameters(), self.settings.clip)
         share = lr_share(self.global_step, self.settings)
@@ -119,3 +131,15 @@ class TokenizerAdversarialModule(TokenizerModule):
         """The gradient of a loss by a weight, the mean over all processes."""
         (gradient,) = torch.autograd.grad(loss, weight, retain_graph=True)
         return rng.everyone(gradient[None]).mean(0)
+
+
+@contextmanager
+def _retained(compiled: bool) -> Iterator[None]:
+    """Graphs that are compiled in this block may be walked backward more than once, as the adaptive weight needs."""
+    if not compiled:
+        yield
+        return
+    from torch._functorch import config  # torch's own error message names this setting; there is no public one
+
+    with config.patch(donated_buffer=False):
+        yield
