@@ -162,15 +162,15 @@ def tokenizer_gradients_reach_all(tokenizer: Tokenizer, x: Float[Tensor, "B X *s
 
 
 def adversaries_reach_the_decoder(tokenizer: Tokenizer, x: Float[Tensor, "B X *size"]) -> None:
-    """`reconstruct` is `loss`, to the bit, and a judgement of its data has a finite gradient at the decoder's end.
+    """`reconstruct` is `loss`, to the bit, and a discriminator's logits have a finite gradient at the decoder's end.
 
-    The judge, which the adversary makes, is no part of the tokenizer.
+    The discriminator, which the adversary makes, is no part of the tokenizer.
     """
     tokenizer, adversary = shaken(tokenizer, 0.05).train(), tokenizer.adversary
     if adversary is None:
         return
     with torch.random.fork_rng(devices=[]):
-        judge = adversary.discriminator(DataSpec(x.shape[1], tuple(x.shape[2:])))
+        discriminator = adversary.discriminator(DataSpec(x.shape[1], tuple(x.shape[2:])))
     names = set(tokenizer.state_dict())
     for progress in _PROGRESS:
         twin = copy.deepcopy(tokenizer)  # a pass moves codebooks
@@ -180,7 +180,7 @@ def adversaries_reach_the_decoder(tokenizer: Tokenizer, x: Float[Tensor, "B X *s
         assert made.losses.keys() == losses.keys()
         assert all(torch.equal(made.losses[name], loss) for name, loss in losses.items())
         assert (made.data.shape, made.data.dtype) == (x.shape, x.dtype)
-        logits = judge(made.data)
+        logits = discriminator(made.data)
         assert logits.shape[:2] == (len(x), 1)
         for loss in (made.losses["loss"], logits.mean()):
             (gradient,) = torch.autograd.grad(loss, made.last, retain_graph=True)

@@ -7,8 +7,6 @@ Lightning counts the steps of each optimiser that it has wrapped. Here it sees t
 everything else that counts steps need to know nothing of the second optimiser.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
@@ -18,6 +16,7 @@ from torch import Tensor
 from hybridgen.media.base import Medium
 from hybridgen.nn.discriminator import adaptive_weight, deceiving_loss, hinge_loss
 from hybridgen.nn.draws import Draws, keyed
+from hybridgen.system.errors import UserError
 from hybridgen.tokenizers.adversary import Adversary
 from hybridgen.tokenizers.base import Reconstruction, Tokenizer
 from hybridgen.training.optimiser import clip, lr_share
@@ -37,12 +36,20 @@ class TokenizerAdversarialModule(TokenizerModule):
         tokenizer: what is trained; it has an adversary.
         medium, settings, seed: as without an adversary.
         data: the data that are told apart.
+
+    Raises:
+        UserError: compiled networks with an adaptive weight.
     """
 
     def __init__(
         self, tokenizer: Tokenizer, adversary: Adversary, medium: Medium, settings: Training, seed: int, data: DataSpec
     ) -> None:
         super().__init__(tokenizer, medium, settings, seed)
+        if settings.compile and adversary.adaptive:  # a compiled graph overwrites what a second pass would need
+            raise UserError(
+                "train.tokenizer.compile: the adaptive weight takes several backward passes through one graph, which a"
+                " compiled one does not allow\n  compile=false, or model.tokenizer.adversary.adaptive=false"
+            )
         self.automatic_optimization, self.adversary = False, adversary
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(keyed(seed, "discriminator weights").initial_seed())
@@ -50,8 +57,7 @@ class TokenizerAdversarialModule(TokenizerModule):
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Backward passes of a part of a batch; with its last part both optimisers step."""
-        with _retained(self.settings.compile):
-            self.losses = self.learn(batch)
+        self.losses = self.learn(batch)
         if (batch["index"] + 1) % self.settings.accumulate == 0:
             self.step()
         return self.losses["loss"]
@@ -131,15 +137,3 @@ class TokenizerAdversarialModule(TokenizerModule):
         """The gradient of a loss by a weight, the mean over all processes."""
         (gradient,) = torch.autograd.grad(loss, weight, retain_graph=True)
         return rng.everyone(gradient[None]).mean(0)
-
-
-@contextmanager
-def _retained(compiled: bool) -> Iterator[None]:
-    """Graphs that are compiled in this block may be walked backward more than once, as the adaptive weight needs."""
-    if not compiled:
-        yield
-        return
-    from torch._functorch import config  # torch's own error message names this setting; there is no public one
-
-    with config.patch(donated_buffer=False):
-        yield

@@ -126,7 +126,7 @@ def _try_stage(
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         tokens = model.tokenizer.encode(x)
         against = model.tokenizer.adversary if name == "tokenizer" else None
-        judge = None if against is None else against.discriminator(spec).to(machine.device)
+        discriminator = None if against is None else against.discriminator(spec).to(machine.device)
     taken = []
     for index in range(_TRIES + 1):
         began = time.perf_counter()
@@ -134,7 +134,7 @@ def _try_stage(
         watch = torch.autograd.graph.saved_tensors_hooks(note, lambda kept: kept) if index == 0 else nullcontext()
         with amp, watch:
             if name == "tokenizer":
-                loss = _tokenizer_loss(model.tokenizer, judge, x, Draws("rehearsal", index))
+                loss = _tokenizer_loss(model.tokenizer, discriminator, x, Draws("rehearsal", index))
             else:
                 loss = model.loss(tokens, asked, Draws("rehearsal", index))["loss"]
         if loss.requires_grad:
@@ -145,14 +145,14 @@ def _try_stage(
     return sorted(taken[1:])[_TRIES // 2] * settings.steps * settings.accumulate, own + sum(saved.values())
 
 
-def _tokenizer_loss(tokenizer: Tokenizer, judge: nn.Module | None, x: Tensor, rng: Draws) -> Tensor:
+def _tokenizer_loss(tokenizer: Tokenizer, discriminator: nn.Module | None, x: Tensor, rng: Draws) -> Tensor:
     """The sum of all losses of a training step, those of the adversary included."""
     tokenizer.schedule(0.5)
-    if judge is None:
+    if discriminator is None:
         return tokenizer.loss(x, rng)["loss"]
     made = tokenizer.reconstruct(x, rng)
-    apart = hinge_loss(judge(x), judge(made.data.detach()))
-    return made.losses["loss"] + deceiving_loss(judge(made.data)) + apart
+    apart = hinge_loss(discriminator(x), discriminator(made.data.detach()))
+    return made.losses["loss"] + deceiving_loss(discriminator(made.data)) + apart
 
 
 def _shapes(model: HybridModel, composed: Composed, spec: DataSpec) -> list[tuple[str, str]]:

@@ -1,12 +1,8 @@
 """The adversary of a tokenizer: its losses, its weight, its network, and what its training counts."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
-from tiny_run import ROOT, curves, differing
+from tiny_run import curves, differing
 from tiny_stage import ADVERSARY, STEPS, few_examples, train
 from torch import nn
 
@@ -145,22 +141,7 @@ def test_a_fixed_weight(tmp_path):
     assert first["train/adversarial_weight"] == pytest.approx(0.3)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_compiled_networks_learn_alike(trained, tmp_path):
-    """The adaptive weight walks a graph backward twice. In a process of its own: the shape checker is not compiled."""
-    code = """
-import sys
-from pathlib import Path
-from tiny_stage import few_examples, train
-train("adversary", Path(sys.argv[1]), examples=few_examples(), compile=True)
-"""
-    paths = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
-    done = subprocess.run(
-        [sys.executable, "-c", code, tmp_path], env=os.environ | paths, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    plain, compiled = ([v for *_, v in curves(f) if "train/discriminator" in v] for f in (trained[2], tmp_path))
-    assert len(compiled) == len(plain) > 0
-    for ours, theirs in zip(compiled, plain, strict=True):
-        assert ours == pytest.approx(theirs, rel=0.02, abs=0.02)
+def test_compiled_graphs_are_walked_once(tmp_path):
+    """torch may clear on the way what the second pass needs, and give wrong gradients without a word."""
+    with pytest.raises(UserError, match=r"compile: the adaptive weight(.|\n)*adaptive=false"):
+        train("adversary", tmp_path, examples=few_examples(), compile=True)
