@@ -123,6 +123,19 @@ def test_nothing_is_unpickled():
     assert found(PACKAGE, unsafe) == []
 
 
+FORMATS = "png|jpe?g|gif|webp|tiff?|bmp|wave?|flac|mp3|ogg|mp4|webm|avi"
+
+
+def test_media_alone_know_formats():
+    """Not even in words: what a file format can do is the affair of `media/`."""
+    told = re.compile(rf"\b(PIL|Pillow|soundfile|torchaudio|torchcodec|PNG|JPEG|WAV|FLAC)\b|\.({FORMATS})\b")
+    outside = [path for path in PACKAGE if "media" not in path.relative_to(ROOT).parts]
+    lines = [(path, i, line) for path in outside for i, line in enumerate(path.read_text().splitlines(), 1)]
+    assert [f"{path.relative_to(ROOT)}:{i}" for path, i, line in lines if told.search(line)] == []
+    assert told.search('Path("a.png")')
+    assert told.search("from PIL import Image")
+
+
 def test_no_global_state():
     """No `global`; a table at the top of a module is a constant, never filled later."""
     assert found(PACKAGE, lambda _, node: isinstance(node, ast.Global)) == []
