@@ -14,7 +14,8 @@ from hybridgen.config.yaml_text import Place
 from hybridgen.system.errors import UserError, unknown
 
 SUMMARY = VERBS["laws"]
-LAWFUL = ("tokenizer", "conditioner", "order", "backbone", "code_head", "residual_head", "solver")
+LAWFUL = ("medium", "tokenizer", "conditioner", "order", "backbone", "code_head", "residual_head", "solver")
+PLACES = {"solver": "sampler.solver", "medium": "data.medium"}  # of slots that are not nodes of the model
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,12 +31,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """One line a law; exit code 1 if one does not hold."""
     card = _card(args.part, Registry(args.registry))
-    path = "sampler.solver" if card.slot == "solver" else f"model.{card.slot}"
+    path = PLACES.get(card.slot, f"model.{card.slot}")
     name = args.part if ".py:" in args.part else card.name
     from hybridgen.assemble import assemble_part
     from hybridgen.config.compose import compose
 
-    composed = compose("base", [f"{path}={name}", *(f"{path}.{option}" for option in args.options)], args.registry)
+    base = ["data=folder"] if card.slot == "medium" else []
+    composed = compose(
+        "base", [*base, f"{path}={name}", *(f"{path}.{option}" for option in args.options)], args.registry
+    )
 
     def build(offered: Mapping[str, Any]) -> Any:
         return assemble_part(composed, path, offered, slot=card.slot)

@@ -20,6 +20,7 @@ from hybridgen.generate.trained import load
 from hybridgen.laws.backbones import BACKBONE_LAWS, served
 from hybridgen.laws.code_heads import CODE_LAWS
 from hybridgen.laws.conditioners import CONDITIONER_LAWS
+from hybridgen.laws.media import MEDIUM_LAWS
 from hybridgen.laws.orders import ORDER_LAWS
 from hybridgen.laws.residual_heads import RESIDUAL_LAWS
 from hybridgen.laws.solvers import SOLVER_LAWS
@@ -34,6 +35,7 @@ Build = Callable[[Mapping[str, Any]], Any]
 
 LAWS: Mapping[str, Sequence[Callable[..., None]]] = MappingProxyType(
     {
+        "medium": MEDIUM_LAWS,
         "tokenizer": TOKENIZER_LAWS,
         "conditioner": CONDITIONER_LAWS,
         "order": ORDER_LAWS,
@@ -112,6 +114,8 @@ def _trials(slot: str, build: Build, dims: Sequence[int]) -> dict[str, tuple[Any
     """What a law of the slot takes, by where it is tried."""
     if slot == "solver":
         return {f"on the path '{name}'": (build({}), path) for name, path in _PATHS.items()}
+    if slot == "medium":
+        return {"as it was asked for": (build({}),)}
     if slot == "conditioner":
         return {"of any dimension": (_built(build, 1, plain(1)), CLASSES, _WIDTH)}
     return {f"in {n}-D": _arguments(slot, build, n) for n in dims}
