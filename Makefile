@@ -8,11 +8,11 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 USER_READY := $(VENV)/.installed
 DEV_READY := $(VENV)/.installed-dev
 
-.PHONY: help setup dev demo test lint docs bench figures published
+.PHONY: help setup dev demo test lint docs bench gpu-check figures published
 .DEFAULT_GOAL := help
 
 help:  ## what can be asked for
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
 setup: $(USER_READY)  ## .venv with the package, at the tested versions
 
@@ -36,6 +36,9 @@ docs: $(DEV_READY)  ## the documentation, in site/
 
 bench: $(USER_READY)  ## every claim on speed, measured here
 	set -e; for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+gpu-check: $(USER_READY)  ## on a machine with a GPU, six minutes: resume, equal seeds, HART-0.7B, VAR-d16
+	$(BIN)/python benchmarks/gpu_check.py
 
 figures: $(USER_READY)  ## the figures of the README and of docs/log.md: hours
 	$(BIN)/python benchmarks/figures.py

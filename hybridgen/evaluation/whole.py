@@ -71,17 +71,19 @@ def evaluate_tokenizer(trained: Trained, data: Data, settings: Metrics, facts: d
     """PSNR (and LPIPS where its weights are at hand) on the test split, residual share, perplexities."""
     split, tokenizer, medium = data.split("test"), trained.model.tokenizer, data.medium
     stored = split.stored(torch.arange(min(len(split), MOST)))
-    x = medium.restore(stored)
-    parts = [rebuild(tokenizer, part.to(trained.device)) for part in x.split(settings.batch)]
-    full = torch.cat([medium.store(part.full).cpu() for part in parts])
-    coarse = [medium.store(part.discrete).cpu() for part in parts if part.discrete is not None]
+    full, coarse, codes, share = list[Tensor](), list[Tensor](), list[list[Tensor]](), 0.0
+    for some in stored.split(settings.batch):
+        part = rebuild(tokenizer, medium.restore(some).to(trained.device))
+        full.append(medium.store(part.full).cpu())
+        if part.discrete is not None:
+            coarse.append(medium.store(part.discrete).cpu())
+            codes.append([each.to(torch.int32).cpu() for each in part.tokens.codes])
+            share += part.residual_share * len(some) / len(stored)
     measured = {}
     if coarse:
-        weights = [len(part.full) / len(x) for part in parts]
-        measured["residual_share"] = sum(w * part.residual_share for w, part in zip(weights, parts, strict=True))
+        measured["residual_share"] = share
         for s in range(len(tokenizer.spec.scales)):
-            codes = torch.cat([part.tokens.codes[s].cpu() for part in parts])
-            measured[f"perplexity/{s}"] = perplexity(codes, tokenizer.spec.vocab)
+            measured[f"perplexity/{s}"] = perplexity(torch.cat([each[s] for each in codes]), tokenizer.spec.vocab)
     protocol = {**facts, "split": "test", "data_hash": data.fingerprint()}
     perceptual = None
     if settings.lpips is not None:
@@ -89,7 +91,8 @@ def evaluate_tokenizer(trained: Trained, data: Data, settings: Metrics, facts: d
 
         perceptual = Perceptual(settings.lpips, device=trained.device)
     discrete = torch.cat(coarse) if coarse else None
-    return evaluate_reconstruction(stored, discrete, full, medium, protocol, measured=measured, perceptual=perceptual)
+    whole = torch.cat(full)
+    return evaluate_reconstruction(stored, discrete, whole, medium, protocol, measured=measured, perceptual=perceptual)
 
 
 def costs(trained: Trained, facts: dict[str, Any]) -> dict[str, Figure]:

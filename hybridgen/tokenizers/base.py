@@ -11,6 +11,8 @@ from hybridgen.system.errors import UserError
 from hybridgen.tokenizers.adversary import Adversary
 from hybridgen.types import Canvas, Step, Tokens, TokenSpec
 
+AT_ONCE = 100  # samples that are encoded together where many are, which bounds the memory
+
 
 @dataclass
 class Reconstruction:

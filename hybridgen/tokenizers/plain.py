@@ -9,7 +9,7 @@ from torch import Tensor
 from hybridgen.nn.positions import to_grid, to_sequence
 from hybridgen.nn.standardise import Standardise
 from hybridgen.system.errors import UserError
-from hybridgen.tokenizers.base import Tokenizer
+from hybridgen.tokenizers.base import AT_ONCE, Tokenizer
 from hybridgen.tokenizers.canvas import blank_canvas, note
 from hybridgen.types import Canvas, Grid, Step, Tokens, TokenSpec
 
@@ -40,7 +40,7 @@ class PlainTokenizer(Tokenizer):
     def measure(self, x: Float[Tensor, "B X *size"]) -> None:
         """Mean and standard deviation of the latents of x."""
         with torch.no_grad():
-            self.units.measure(self.latent(x))
+            self.units.measure(torch.cat([self.latent(some) for some in x.split(AT_ONCE)]))
 
     def lookup(self, codes: Tensor, s: int) -> Float[Tensor, "B n C"]:
         """There are no codes."""

@@ -21,7 +21,7 @@ from hybridgen.nn.resize import shrink
 from hybridgen.nn.standardise import Standardise
 from hybridgen.system.errors import UserError
 from hybridgen.tokenizers.adversary import Adversary
-from hybridgen.tokenizers.base import Reconstruction, Tokenizer
+from hybridgen.tokenizers.base import AT_ONCE, Reconstruction, Tokenizer
 from hybridgen.tokenizers.canvas import blank_canvas, note
 from hybridgen.tokenizers.codebook import unit
 from hybridgen.tokenizers.codebook_learning import Averages, CodebookLearning
@@ -139,7 +139,7 @@ class PyramidTokenizer(Tokenizer):
     def measure(self, x: Float[Tensor, "B X *size"]) -> None:
         """Mean and standard deviation of the latents of x."""
         with torch.no_grad():
-            self.units.measure(self.raw(x))
+            self.units.measure(torch.cat([self.raw(some) for some in x.split(AT_ONCE)]))
 
     def lookup(self, codes: Tensor, s: int) -> Float[Tensor, "B n C"]:
         """Vectors in units of the latent: the codebook's, without the mean, which the blank canvas has."""

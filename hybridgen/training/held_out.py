@@ -47,7 +47,7 @@ def on_device(columns: Mapping[str, Column], device: torch.device, texts: ReadTe
 
 
 @torch.no_grad()
-def tokenizer_figures(tokenizer: Tokenizer, x: Float[Tensor, "B X *size"], batch: int = 256) -> dict[str, float]:
+def tokenizer_figures(tokenizer: Tokenizer, x: Float[Tensor, "B X *size"], batch: int = 128) -> dict[str, float]:
     """PSNR of codes alone and of the latent, the residual's share, perplexity of each scale."""
 
     def decibels(given: Tensor) -> float:

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from hybridgen.data.base import Column, Split, columns_at
 from hybridgen.media.base import Medium
-from hybridgen.tokenizers.base import Tokenizer
+from hybridgen.tokenizers.base import AT_ONCE, Tokenizer
 from hybridgen.types import Tokens, TokenSpec
 
-AT_ONCE = 500  # samples encoded together
+CHUNK = 500  # rows that are encoded, and stored, as one piece of work
 IN_MEMORY = 512 << 20  # bytes of tokens up to which `auto` keeps them in memory
 
 
@@ -42,7 +42,7 @@ class Views:
         """All rows in order, so many together as are encoded at once; none has rows of two copies."""
         one = torch.arange(len(self.split))
         copies = range(2 ** len(self.mirrors))
-        return [rows for copy in copies for rows in (one + copy * len(self.split)).split(AT_ONCE)]
+        return [rows for copy in copies for rows in (one + copy * len(self.split)).split(CHUNK)]
 
     def x(self, rows: Int[Tensor, " n"]) -> Float[Tensor, "n X *size"]:
         """Samples in [-1, 1], each mirrored as its row says."""
@@ -86,10 +86,13 @@ class MemoryTokens:
 @torch.no_grad()
 def encode(tokenizer: Tokenizer, x: Float[Tensor, "n X *size"], device: torch.device) -> dict[str, Tensor]:
     """Columns of samples: latent (float32), codes0, codes1 ... (int16 where they fit); on the CPU."""
+    parts = []
     with torch.autocast(device.type, enabled=False):
-        tokens = tokenizer.encode(x.to(device))
-    codes = {f"codes{s}": codes.to(code_type(tokenizer.spec)).cpu() for s, codes in enumerate(tokens.codes)}
-    return {"latent": tokens.latent.float().cpu(), **codes}
+        for some in x.split(AT_ONCE):
+            tokens = tokenizer.encode(some.to(device))
+            codes = {f"codes{s}": c.to(code_type(tokenizer.spec)).cpu() for s, c in enumerate(tokens.codes)}
+            parts.append({"latent": tokens.latent.float().cpu(), **codes})
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 def code_type(spec: TokenSpec) -> torch.dtype:
