@@ -1,4 +1,4 @@
-"""What flows through a hybrid generator, from data to picture.
+"""What flows through a hybrid generator, from data to sample.
 
 Axis letters, the same in every file: `B` batch, `rows` = B or 2B when guided, `N` all positions due in training,
 `n` positions of one step or scale, `C` latent channels, `D` backbone width, `E` width inside a part, `P` prefix,
@@ -145,7 +145,7 @@ class StepLayout:
 
 @dataclass
 class Canvas:
-    """The picture while it is drawn.
+    """The sample while it is drawn.
 
     `before` is the latent when scale `scale` began: a view is a snapshot of it, never of the live latent.
     """

@@ -19,8 +19,8 @@ from hybridgen.system.errors import UserError, unknown
 VERBS: Final = {
     "train": "train an experiment: tokenizer, then generator; sample, evaluate, report",
     "resume": "go on with a run that was stopped",
-    "sample": "draw pictures with a trained model, or complete one",
-    "replay": "draw a picture again from what it says of its own making",
+    "sample": "draw samples with a trained model, or complete one",
+    "replay": "draw a sample again from what it says of its own making",
     "evaluate": "judge a trained model; every figure with its protocol",
     "compare": "set runs side by side: what differs, which figures compare, curves, samples",
     "import": "official weights of a published model into one of ours, every name accounted for",
@@ -34,7 +34,7 @@ VERBS: Final = {
     "ui": "open the MLflow user interface on your runs",
     "track": "send what is waiting to the tracking server",
     "laws": "put a part, yours or a built-in one, through the laws of its slot",
-    "judge": "train anew the small classifier that judges pictures",
+    "judge": "train anew the small classifier that judges samples",
 }
 INTERRUPTED: Final = 130
 # What keeps a file from being read or written and is no mistake of ours: the user can mend it.

@@ -70,7 +70,7 @@ def _finish(
 
 @contextmanager
 def _as_a_worker(args: argparse.Namespace) -> Iterator[None]:
-    """As many threads as the worker will have that times the pictures; jobs have what their cluster gives them."""
+    """As many threads as the worker will have that times the samples; jobs have what their cluster gives them."""
     import torch
 
     from hybridgen.sweeps.queue.launch import threads_each

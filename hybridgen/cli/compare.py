@@ -28,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--uri", help="where to look for them (default: mlflow.db in the runs folder)")
     parser.add_argument("--group-by", metavar="KEY", help="seed: average runs that differ in it alone; or another key")
     parser.add_argument("--out", metavar="DIR", type=Path, help="write compare.html, curves, samples there")
-    parser.add_argument("--samples", metavar="N", type=int, default=10, help="pictures a run in --out (default: 10)")
-    parser.add_argument("--seed", type=int, default=0, help="of the first picture")
+    parser.add_argument("--samples", metavar="N", type=int, default=10, help="samples a run in --out (default: 10)")
+    parser.add_argument("--seed", type=int, default=0, help="of the first sample")
     parser.add_argument("--runs", metavar="DIR", type=Path, default=Path("runs"), help="folder of the runs")
     parser.add_argument(
         "--registry", metavar="DIR", type=Path, action="append", default=[], help="parts the runs named"

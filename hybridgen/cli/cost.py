@@ -1,4 +1,4 @@
-"""`hybridgen cost`: what drawing a picture with an experiment costs, on a machine that need not hold it."""
+"""`hybridgen cost`: what drawing a sample with an experiment costs, on a machine that need not hold it."""
 
 import argparse
 import json
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(asdict(found), indent=1))
         return 0
-    print(f"{composed.name}: a picture in {found.steps} steps, {found.evaluations} evaluations of the residual head\n")
+    print(f"{composed.name}: a sample in {found.steps} steps, {found.evaluations} evaluations of the residual head\n")
     print(f"  {'part':16} {'parameters':>16} {'MACs, one row':>20} {'MACs, guided':>20}")
     for part in {**found.parameters, **found.macs}:
         if part != "total":

@@ -1,6 +1,6 @@
-"""`hybridgen judge`: train the small classifier that judges pictures of a data set.
+"""`hybridgen judge`: train the small classifier that judges samples of a data set.
 
-Choices are made on held-out training pictures; the test pictures are looked at once, when all is done.
+Choices are made on held-out training samples; the test samples are looked at once, when all is done.
 """
 
 import argparse
@@ -19,11 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", metavar="DATA", help="a data card from `hybridgen list data`")
     parser.add_argument("overrides", metavar="key=value", nargs="*", help="such as data.root=DIR")
     parser.add_argument("--out", metavar="FILE", type=Path, help="where to write it (default: judge_DATA.safetensors)")
-    parser.add_argument("--epochs", type=_count, default=8, help="passes over the training pictures (default: 8)")
-    parser.add_argument("--batch", type=_count, default=128, help="pictures a step (default: 128)")
+    parser.add_argument("--epochs", type=_count, default=8, help="passes over the training samples (default: 8)")
+    parser.add_argument("--batch", type=_count, default=128, help="samples a step (default: 128)")
     parser.add_argument("--lr", type=float, default=0.2, help="largest learning rate of the cycle (default: 0.2)")
-    parser.add_argument("--shift", type=int, default=0, help="move pictures by up to so many pixels (default: 0)")
-    parser.add_argument("--no-flip", action="store_true", help="never mirror pictures: where left and right matter")
+    parser.add_argument("--shift", type=int, default=0, help="move samples by up to so many pixels (default: 0)")
+    parser.add_argument("--no-flip", action="store_true", help="never mirror samples: where left and right matter")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--registry", metavar="DIR", type=Path, action="append", default=[], help="more cards or parts")
     parser.add_argument("--json", action="store_true", help="print JSON")

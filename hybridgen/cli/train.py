@@ -96,7 +96,7 @@ def _ending(composed: "Composed", outcome: "Outcome", as_json: bool) -> int:
         print(json.dumps({name: shown.to_json() for name, shown in outcome.figures.items()}, indent=1))
         return 0
     print(table(outcome.figures))
-    print(f"pictures  {_near(outcome.grid)}\nreport    {_near(outcome.report)}")
+    print(f"samples   {_near(outcome.grid)}\nreport    {_near(outcome.report)}")
     print(f"weights   {_near(outcome.run.model)}", flush=True)
     sent = outcome.mirror.wait(20 if outcome.mirror.reached else 5)
     print("MLflow    hybridgen ui" + ("" if sent else "   (the store is slow or away; a later command sends the rest)"))

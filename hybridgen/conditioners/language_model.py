@@ -30,7 +30,7 @@ class LanguageModel:
         tokenizer: gives `input_ids` for a text and knows its `pad_token_id`.
         length: P, tokens that a prompt is cut or padded to.
         system: text that is read before every prompt.
-        name: where it came from, for the pictures to say.
+        name: where it came from, for the samples to say.
     """
 
     def __init__(self, net: Any, tokenizer: Any, length: int = 300, system: str = "", name: str = "") -> None:

@@ -48,7 +48,7 @@ class Mosaic(Data):
         return mosaic_spec(_content(self.file), str(self.file), self.channels)
 
     def split(self, name: SplitName) -> Split:
-        """A split; `valid` is a fixed, class-balanced slice of the file's training pictures."""
+        """A split; `valid` is a fixed, class-balanced slice of the file's training samples."""
         return load_split(_content(self.file), str(self.file), self.channels, name)
 
     def fingerprint(self) -> str:

@@ -21,7 +21,7 @@ from hybridgen.nn.draws import Draws
 from hybridgen.types import Grid
 
 REASONS = {
-    "modulations": "what a condition does to each block, once a picture instead of at every step",
+    "modulations": "what a condition does to each block, once a sample instead of at every step",
     "prefix": "logits where a code is drawn, instead of along the whole prefix",
     "times": "time and condition of the residual head, once instead of for every row and evaluation",
     "slots": "attention to the keys that are there, instead of to all there will be",

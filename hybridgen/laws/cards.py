@@ -91,7 +91,7 @@ def options_are_the_signatures(read: Signature, cls: type) -> None:
 
 
 def checkpoint_gives_the_model_back(composed: Composed, spec: DataSpec, folder: Path) -> None:
-    """Config to parts to checkpoint to parts: the same config, weights and pictures, to the bit."""
+    """Config to parts to checkpoint to parts: the same config, weights and samples, to the bit."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = shaken(assemble_model(composed, spec))

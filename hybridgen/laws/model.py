@@ -23,7 +23,7 @@ from hybridgen.tokenizers.canvas import replay
 from hybridgen.types import Canvas, Condition, Step, StepLayout
 
 _AGREE = 1e-4  # one pass and many, float32
-_MANY = 64  # pictures of a batch against which smaller ones are held
+_MANY = 64  # samples of a batch against which smaller ones are held
 _FLIPS = 1e-3  # share of codes that may tip over where two are as likely to rounding
 
 
@@ -63,19 +63,19 @@ def the_canvas_holds_what_was_drawn(model: HybridModel, sampler: Sampler, x: Flo
     repainted, _ = _repainted(model, canvas)
     assert all(canvas.known[s].all() for s in model.order.scales)
     assert_same(repainted.latent, canvas.latent, 1e-5)
-    pictures = model.tokenizer.decode(canvas.latent)
-    assert pictures.shape == x.shape
-    assert pictures.isfinite().all()
+    samples = model.tokenizer.decode(canvas.latent)
+    assert samples.shape == x.shape
+    assert samples.isfinite().all()
 
 
-def pictures_depend_on_their_seed_alone(model: HybridModel, sampler: Sampler, x: Float[Tensor, "B X *size"]) -> None:
-    """Picture i is the same alone, among seven, among 64 and in another place of the batch; other seeds differ.
+def samples_depend_on_their_seed_alone(model: HybridModel, sampler: Sampler, x: Float[Tensor, "B X *size"]) -> None:
+    """Sample i is the same alone, among seven, among 64 and in another place of the batch; other seeds differ.
 
     Where two codes are as likely to rounding one may tip over, in at most one token of a thousand.
     """
     model, shuffled = shaken(model), torch.arange(_MANY).mul(5).add(3).remainder(_MANY).tolist()
     whole = _record(model, sampler, range(_MANY))[-1].canvas
-    assert not torch.equal(whole.latent[0], whole.latent[CLASSES]), "two seeds give one picture"
+    assert not torch.equal(whole.latent[0], whole.latent[CLASSES]), "two seeds give one sample"
     for batch in ([0], [_MANY - 1], list(range(7)), shuffled):
         part = _record(model, sampler, batch)[-1].canvas
         flipped = torch.stack([(p != w[batch]).sum(1) for p, w in zip(part.codes, whole.codes, strict=True)]).sum(0)
@@ -195,13 +195,13 @@ def model_leaves_all_else_alone(model: HybridModel, sampler: Sampler, x: Float[T
 
 MODEL_LAWS: tuple[Callable[[HybridModel, Sampler, Tensor], None], ...] = (
     the_truth_is_replayed, generation_is_teacher_forcing, the_canvas_holds_what_was_drawn,
-    pictures_depend_on_their_seed_alone, head_steps_change_no_code, guidance_one_is_none, what_is_given_is_kept,
+    samples_depend_on_their_seed_alone, head_steps_change_no_code, guidance_one_is_none, what_is_given_is_kept,
     model_gradients_reach_all, model_low_precision_is_near, model_leaves_all_else_alone,
 )  # fmt: skip
 
 
 def _told(model: HybridModel, seeds: Sequence[int]) -> Condition:
-    """The picture of seed i is asked to be of class i modulo the number of classes."""
+    """The sample of seed i is asked to be of class i modulo the number of classes."""
     with torch.no_grad():
         return model.conditioner({"label": torch.tensor([*seeds]) % CLASSES}, None)
 

@@ -190,7 +190,7 @@ def adversaries_reach_the_decoder(tokenizer: Tokenizer, x: Float[Tensor, "B X *s
 
 
 def tokenizer_low_precision_is_near(tokenizer: Tokenizer, x: Float[Tensor, "B X *size"]) -> None:
-    """Under bf16 autocast latents stay float32; latents and pictures are within 2 % of full precision (relative L2)."""
+    """Under bf16 autocast latents stay float32; latents and samples are within 2 % of full precision (relative L2)."""
     tokenizer = started(tokenizer, x, 0.4)  # far from the start, where latents hardly vary: scaling would scale errors
     latent = tokenizer.encode(x).latent
     back = tokenizer.decode(latent)

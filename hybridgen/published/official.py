@@ -16,7 +16,7 @@ class Count:
     Args:
         overrides: as the command line takes them.
         generator: of all but the tokenizer.
-        decoder: of the tokenizer's, once a picture.
+        decoder: of the tokenizer's, once a sample.
         by: parts of the generator, by our names, where the official count was told apart.
     """
 

@@ -108,7 +108,7 @@ class Run:
 
     @property
     def samples(self) -> Path:
-        """Folder of the pictures drawn while training."""
+        """Folder of the samples drawn while training."""
         return self.path / "samples"
 
     @property

@@ -1,6 +1,6 @@
-"""Noise of sampling: one stream a picture, keyed by its seed, the purpose and the step.
+"""Noise of sampling: one stream a sample, keyed by its seed, the purpose and the step.
 
-A picture therefore depends on its seed alone, not on its batch or its place in it, and drawing the residual in more
+A sample therefore depends on its seed alone, not on its batch or its place in it, and drawing the residual in more
 steps leaves the codes as they were.
 """
 
@@ -13,7 +13,7 @@ from hybridgen.nn.draws import keyed
 
 
 class Noise:
-    """Draws for pictures with these seeds, on the CPU in float32, then moved to `device`."""
+    """Draws for samples with these seeds, on the CPU in float32, then moved to `device`."""
 
     def __init__(self, seeds: Sequence[int], device: torch.device) -> None:
         self.seeds, self.device = list(seeds), device

@@ -48,7 +48,7 @@ class Server:
         self.log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `stop`
         command = [sys.executable, "-P", "-m", "mlflow", "server", "--backend-store-uri", self.uri]
         command += ["--artifacts-destination", str(self.artifacts), "--host", HOST, "--port", str(self.port)]
-        # the job runner alone is seven processes and a gigabyte; training pictures have no use for it
+        # the job runner alone is seven processes and a gigabyte; training has no use for it
         quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
         self.process = subprocess.Popen(
             [*command, "--workers", "1"], env=child_environment(**quiet), stdin=subprocess.DEVNULL,

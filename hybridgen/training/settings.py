@@ -25,7 +25,7 @@ class Training:
         restart_lr: highest learning rate of that second cosine.
         clip: largest gradient norm; 0 does not clip.
         ema: decay of the averaged weights, which are the ones that are sampled, evaluated and saved.
-        flip: mirror half of the training pictures along their last axis.
+        flip: mirror half of the training samples along their last axis.
         compile: torch.compile the large networks; slower to start, rarely worth it on a CPU.
         log_every: steps between logged losses.
         check_every: steps between looks at held-out data.

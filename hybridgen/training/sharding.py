@@ -26,7 +26,7 @@ def split(module: GeneratorModule, device: torch.device) -> GeneratorModule:
         for blocks in part.modules():
             for block in blocks if isinstance(blocks, nn.ModuleList) else ():
                 fully_shard(block, mesh=mesh)
-                if hasattr(block, "modulate"):  # is called apart from `forward`, once a picture
+                if hasattr(block, "modulate"):  # is called apart from `forward`, once a sample
                     register_fsdp_forward_method(block, "modulate")
     fully_shard(parted.model, mesh=mesh, ignored_params=set(parted.model.tokenizer.parameters()))
     register_fsdp_forward_method(parted.model, "loss")

@@ -170,7 +170,7 @@ def _shapes(model: HybridModel, composed: Composed, spec: DataSpec) -> list[tupl
     for step, seen in enumerate(record):
         grid = "x".join(map(str, model.tokenizer.spec.scales[seen.step.scale]))
         shapes.append((f"hidden, step {step} (scale {grid})", _shape(seen.hidden)))
-    return [*shapes, ("picture", _shape(drawn))]
+    return [*shapes, ("sample", _shape(drawn))]
 
 
 def _begun(model: HybridModel, composed: Composed) -> list[str]:

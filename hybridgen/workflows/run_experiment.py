@@ -105,7 +105,7 @@ def _total(seconds: float, figures: dict[str, Figure]) -> Figure:
 
 
 def as_trained(composed: Composed, model: HybridModel, data: Data, run: Run) -> Trained:
-    """The trained model with what it needs to be asked for pictures."""
+    """The trained model with what it needs to be asked for samples."""
     about = read_about(run.model)
     homes = tuple(composed.registry.homes)
     return Trained(model.eval(), assemble_sampler(composed), composed.config, data.spec, run.model, about, homes)

@@ -26,7 +26,7 @@ def test_shapes_parameters_estimates(check):
     code, out, err = check()
     assert (code, err) == (0, "")
     for line in ("latent                           2 x 4 x 7 x 7", "codes, scale 2                   2 x 49 of 8",
-                 "hidden, step 2 (scale 7x7)       4 x 49 x 16", "picture                          2 x 1 x 28 x 28",
+                 "hidden, step 2 (scale 7x7)       4 x 49 x 16", "sample                           2 x 1 x 28 x 28",
                  "training of the generator", "MiB", "nothing looks wrong"):  # fmt: skip
         assert line in out
 

@@ -28,7 +28,7 @@ WITHIN = 0.02  # of the base's budget
 UNSURE = 0.03  # of it: a 99.9 % interval of timings wider than this to both sides tells too little
 LARGEST = 32  # times a size may grow or shrink
 STRIDE = 2  # times it does so at once: what is far off is dear to time
-PICTURES = 32  # a batch when seconds are measured
+SAMPLES = 32  # a batch when seconds are measured
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Matched:
 
 
 def budget(composed: Composed, kind: Literal["params", "macs"]) -> float:
-    """What the experiment's model costs: parameters that stage 2 trains, or multiply-accumulates a picture."""
+    """What the experiment's model costs: parameters that stage 2 trains, or multiply-accumulates a sample."""
     trained = _untrained(composed)
     if kind == "macs":
         return float(macs(lambda: trained.sample(count=1)))
@@ -49,9 +49,9 @@ def budget(composed: Composed, kind: Literal["params", "macs"]) -> float:
 
 
 def stopwatch(composed: Composed) -> Stopwatch:
-    """Draws a batch of pictures with random weights, each time it is asked."""
+    """Draws a batch of samples with random weights, each time it is asked."""
     trained = _untrained(composed)
-    return lambda: seconds(lambda: trained.sample(count=PICTURES), repeats=1, warm_up=0).value
+    return lambda: seconds(lambda: trained.sample(count=SAMPLES), repeats=1, warm_up=0).value
 
 
 def match(

@@ -1,4 +1,4 @@
-"""How long a study would take, from a few steps and a few pictures."""
+"""How long a study would take, from a few steps and a few samples."""
 
 import time
 from pathlib import Path
@@ -17,7 +17,7 @@ from hybridgen.workflows.dry_run import dry_run
 T = TypeVar("T")
 
 PROBED = 6  # configs of a kind that are tried; the others are taken to cost as much on average
-DRAWN = 20  # pictures that are drawn
+DRAWN = 20  # samples that are drawn
 OVERHEAD = 4.0  # seconds of a trial beside drawing: reading, encoding, judging what was drawn
 
 
@@ -39,15 +39,15 @@ def evaluation_seconds(composed: Composed, discrete: bool) -> float:
         model = assemble_model(composed, data.spec).to(machine.device).eval()
     trained = Trained(model, assemble_sampler(composed), composed.config, data.spec, Path(), {})
     took = _seconds(trained)
-    pictures = settings.samples + 6 * TIMED + 5 * max(1, len(data.spec.classes))
+    samples = settings.samples + 6 * TIMED + 5 * max(1, len(data.spec.classes))
     coarse = 0.0
     if discrete and model.code_head is not None and model.residual_head is not None:
         coarse = settings.samples * _seconds(trained, head_steps=0)
-    return OVERHEAD + pictures * took + coarse
+    return OVERHEAD + samples * took + coarse
 
 
 def _seconds(trained: Trained, **settings: Any) -> float:
-    """Seconds a picture, of the second of two batches."""
+    """Seconds a sample, of the second of two batches."""
     took = 0.0
     for _ in range(2):
         began = time.perf_counter()
