@@ -58,7 +58,7 @@ def test_what_a_study_shows(house, seen):
     page.goto(house.study.report.as_uri())
     titles = page.locator("figcaption").all_text_contents()
     assert titles[0] == "Front"
-    assert {"History of accuracy", "History of macs", "Parallel coordinates"} <= {*titles}
+    assert {"History of accuracy by the judge", "History of MACs per sample", "Parallel coordinates"} <= {*titles}
     assert page.locator("figure > svg").count() == len(titles)
     trials = page.locator("section", has=page.get_by_role("heading", name="Trials", exact=True))
     assert trials.locator("tbody tr").count() == len(house.study.children) == 3

@@ -106,8 +106,8 @@ def test_figures_stay_when_samples_cannot_be_shown(tiny_runs, tmp_path, monkeypa
     run.summary.unlink()
 
     def fail(*_, **__):
-        raise UserError("no picture")
+        raise UserError("no sample")
 
-    monkeypatch.setattr(run_experiment, "save_grid", fail)
+    monkeypatch.setattr(run_experiment, "sample_sheet", fail)
     assert main(["resume", "tiny", "--runs", str(tmp_path / "runs")]) == 2
     assert "accuracy" in json.loads(run.summary.read_text())

@@ -60,13 +60,13 @@ def views():
 
 
 def store(folder, at_once=20):
-    in_memory.AT_ONCE = at_once
+    in_memory.CHUNK = at_once
     return DiskTokens(folder, views(), model().tokenizer.spec)
 
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(in_memory, "AT_ONCE", 20)
+    monkeypatch.setattr(in_memory, "CHUNK", 20)
 
 
 def writer(folder, dies=-1):

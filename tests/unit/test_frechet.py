@@ -109,7 +109,7 @@ def test_the_judge_separates(name):
     """Noise and blur on real pictures raise the distance, more of it raises it more."""
     data = Embedded(name=name)
     extract = JudgeFeatures(find_judge(data))
-    x = data.load("test" if name == "fashion28" else "train").x[:600]
+    x = data.split("test" if name == "fashion28" else "train").x[:600]
     reference = moments(extract(data.split("train").x[-700:])[0])
     rng = torch.Generator().manual_seed(0)
     noise = torch.randn(x.shape, generator=rng)
