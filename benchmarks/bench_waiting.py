@@ -28,7 +28,7 @@ from hybridgen.training.generator_module import GeneratorModule
 from hybridgen.training.machine import Machine, choose
 from hybridgen.training.tokenizer_stage import make_module
 
-FILES, STEPS, WARM = 2_000, 60, 20
+FILES, STEPS, WARM = 1_000, 24, 8
 
 
 class TimedStream(Stream):

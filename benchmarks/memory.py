@@ -3,8 +3,8 @@
     python benchmarks/memory.py [--folder DIR]
 
 The whole command, with its readers, in processes of its own; memory is the sum over them of what is resident, looked
-at every tenth of a second (shared pages count for each, so the sum is no less than the truth). Few steps are trained:
-memory does not grow with steps. Needs Linux.
+at every tenth of a second; a page that several share is counted once (PSS). Few steps are trained: memory does not grow
+with steps; and batches are small, so that what a step holds does not hide what the data hold. Needs Linux.
 """
 
 import argparse
@@ -19,7 +19,8 @@ from images import generate
 COUNTS = (4_000, 40_000)
 SETTINGS = (
     "data.medium.size=64", "model.tokenizer.scales=[1,2,4,8,16]", "tokens=disk", "train.tokenizer.steps=30",
-    "train.generator.steps=30", "train.generator.sample_every=1000", "metrics.samples=200", "tracking.enabled=false",
+    "train.generator.steps=30", "train.tokenizer.batch=8", "train.generator.batch=8", "train.generator.flip=false",
+    "train.generator.sample_every=1000", "metrics.samples=200", "tracking.enabled=false",
     "compute.workers=1",
 )  # fmt: skip
 
@@ -64,12 +65,12 @@ def family(pid: int) -> list[int]:
 
 
 def resident(pid: int) -> int:
-    """Bytes of a process in memory."""
+    """Bytes of a process in memory, its share of what others use as well."""
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
         return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS")), 0)
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
 
 
 if __name__ == "__main__":
