@@ -5,6 +5,7 @@ medium's affair. A collection that is small is read into memory; of a large one 
 """
 
 import hashlib
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,12 +18,13 @@ import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor
 
-from hybridgen.data.base import SPLITS, Column, MemorySplit, Split, SplitName
+from hybridgen.data.base import SPLITS, Column, Data, MemorySplit, Split, SplitName
 from hybridgen.data.damage import damaged
 from hybridgen.data.holdout import held_out
 from hybridgen.data.index import THREADS, look_over
 from hybridgen.media.base import Medium
 from hybridgen.system.errors import UserError, unknown
+from hybridgen.types import DataSpec
 
 TEST_SHARE, VALID_SHARE = 0.1, 0.05  # held out of what names no such split
 IN_MEMORY = 256 << 20  # bytes of stored samples up to which a collection is read into memory
@@ -207,3 +209,40 @@ class Collection:
         for row in rows:
             digest.update(repr((hashes[row], self.entries[row].label, self.entries[row].texts)).encode())
         return digest.hexdigest()
+
+
+class CollectionData(Data):
+    """Data whose samples are a collection: what is the same for every source."""
+
+    _medium: Medium  # set by the constructor
+
+    @property
+    @abstractmethod
+    def collection(self) -> Collection:
+        """The samples."""
+
+    @property
+    def medium(self) -> Medium:
+        """What the samples are."""
+        return self._medium
+
+    @property
+    def spec(self) -> DataSpec:
+        """Channels, size and class names; looks at names only."""
+        return self.medium.spec(self.collection.classes)
+
+    def split(self, name: SplitName) -> Split:
+        """A split.
+
+        Raises:
+            UserError: the source is absent or damaged, or more samples are damaged than may be.
+        """
+        return self.collection.split(name)
+
+    def fingerprint(self) -> str:
+        """Hash of all contents, labels and captions."""
+        return self.collection.fingerprint()
+
+    def damage(self) -> list[str]:
+        """A message for each sample that cannot be used."""
+        return self.collection.damage

@@ -8,19 +8,17 @@ from typing import Annotated
 
 from annotated_types import Ge
 
-from hybridgen.data.base import Data, Split, SplitName
 from hybridgen.data.captions import METADATA, read_metadata, read_sidecar
-from hybridgen.data.collection import Collection, Entry
+from hybridgen.data.collection import Collection, CollectionData, Entry
 from hybridgen.data.roots import named_folder
 from hybridgen.media.base import Medium, read_bytes
 from hybridgen.system.errors import UserError
-from hybridgen.types import DataSpec
 
 SPLIT_FOLDERS = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test"}
 LAYOUTS = "ROOT/CLASS/FILE, ROOT/FILE, or either of them below ROOT/train, ROOT/valid (or val) and ROOT/test"
 
 
-class Folder(Data):
+class Folder(CollectionData):
     """Files of one medium.
 
     Layouts: `root/<class>/*`, `root/*` (without classes), or either below `root/train`, `root/valid` (or `val`) and
@@ -36,32 +34,6 @@ class Folder(Data):
 
     def __init__(self, *, root: str | None = None, medium: Medium, max_bad_files: Annotated[int, Ge(0)] = 0) -> None:
         self._root, self._medium, self.max_bad_files = root, medium, max_bad_files
-
-    @property
-    def medium(self) -> Medium:
-        """What the files are."""
-        return self._medium
-
-    @property
-    def spec(self) -> DataSpec:
-        """Channels, size and class names (none when flat); looks at names only."""
-        return self._medium.spec(self.collection.classes)
-
-    def split(self, name: SplitName) -> Split:
-        """A split.
-
-        Raises:
-            UserError: no file is there, or more are damaged than may be: the first ten named.
-        """
-        return self.collection.split(name)
-
-    def fingerprint(self) -> str:
-        """Hash of all contents, labels and captions."""
-        return self.collection.fingerprint()
-
-    def damage(self) -> list[str]:
-        """A message for each file that cannot be used."""
-        return self.collection.damage
 
     @cached_property
     def collection(self) -> Collection:

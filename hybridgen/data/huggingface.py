@@ -6,16 +6,14 @@ from typing import Annotated, Any
 
 from annotated_types import Ge
 
-from hybridgen.data.base import Data, Split, SplitName
 from hybridgen.data.captions import FIELDS
-from hybridgen.data.collection import Collection, Entry
+from hybridgen.data.collection import Collection, CollectionData, Entry
 from hybridgen.data.folder import SPLIT_FOLDERS
 from hybridgen.media.base import Medium, read_bytes
 from hybridgen.system.errors import UserError, unknown
-from hybridgen.types import DataSpec
 
 
-class HuggingFace(Data):
+class HuggingFace(CollectionData):
     """A data set as `datasets.load_dataset` knows it. No code that comes with it is run.
 
     Args:
@@ -45,32 +43,6 @@ class HuggingFace(Data):
     ) -> None:
         self._source = HuggingFaceSource(path, files, config, fetch, {"file": column, "label": label, "text": text})
         self._medium, self.max_bad_files = medium, max_bad_files
-
-    @property
-    def medium(self) -> Medium:
-        """What the samples are."""
-        return self._medium
-
-    @property
-    def spec(self) -> DataSpec:
-        """Channels, size and class names."""
-        return self._medium.spec(self.collection.classes)
-
-    def split(self, name: SplitName) -> Split:
-        """A split.
-
-        Raises:
-            UserError: the set cannot be loaded, or more samples are damaged than may be.
-        """
-        return self.collection.split(name)
-
-    def fingerprint(self) -> str:
-        """Hash of all contents, labels and captions."""
-        return self.collection.fingerprint()
-
-    def damage(self) -> list[str]:
-        """A message for each file that cannot be used."""
-        return self.collection.damage
 
     @cached_property
     def collection(self) -> Collection:

@@ -6,16 +6,15 @@ from typing import Annotated
 
 from annotated_types import Ge
 
-from hybridgen.data.base import SPLITS, Data, Split, SplitName
+from hybridgen.data.base import SPLITS
 from hybridgen.data.captions import read_table
-from hybridgen.data.collection import Collection, Entry
+from hybridgen.data.collection import Collection, CollectionData, Entry
 from hybridgen.data.folder import SPLIT_FOLDERS
 from hybridgen.media.base import Medium, read_bytes
 from hybridgen.system.errors import UserError, unknown
-from hybridgen.types import DataSpec
 
 
-class Manifest(Data):
+class Manifest(CollectionData):
     """Files that a list names. Rows: `file_name`; and `text`, `label`, `split` where there are such.
 
     Other names of these fields are understood too, NeMo's `audio_filepath` among them. Paths are relative to `root`;
@@ -34,32 +33,6 @@ class Manifest(Data):
         self.file = Path(file).expanduser()
         self.root = self.file.parent if root is None else Path(root).expanduser()
         self._medium, self.max_bad_files = medium, max_bad_files
-
-    @property
-    def medium(self) -> Medium:
-        """What the files are."""
-        return self._medium
-
-    @property
-    def spec(self) -> DataSpec:
-        """Channels, size and class names; reads the list only."""
-        return self._medium.spec(self.collection.classes)
-
-    def split(self, name: SplitName) -> Split:
-        """A split.
-
-        Raises:
-            UserError: the list has bad rows, or more files are damaged than may be.
-        """
-        return self.collection.split(name)
-
-    def fingerprint(self) -> str:
-        """Hash of all contents, labels and captions."""
-        return self.collection.fingerprint()
-
-    def damage(self) -> list[str]:
-        """A message for each file that cannot be used."""
-        return self.collection.damage
 
     @cached_property
     def collection(self) -> Collection:

@@ -10,18 +10,16 @@ from typing import Annotated, Any
 
 from annotated_types import Ge
 
-from hybridgen.data.base import Data, Split, SplitName
 from hybridgen.data.captions import FIELDS, LONGEST
-from hybridgen.data.collection import Collection, Entry
+from hybridgen.data.collection import Collection, CollectionData, Entry
 from hybridgen.data.folder import SPLIT_FOLDERS
 from hybridgen.media.base import Medium
 from hybridgen.system.errors import UserError
-from hybridgen.types import DataSpec
 
 LARGEST_TEXT = 1 << 20  # bytes of a caption, class or JSON member
 
 
-class Tar(Data):
+class Tar(CollectionData):
     """Samples in `.tar` files. Members that share a name up to its first dot belong together.
 
     `<key>.<ending of the medium>` is the sample, `<key>.txt` its caption, `<key>.cls` its class, `<key>.json` may have
@@ -36,32 +34,6 @@ class Tar(Data):
 
     def __init__(self, *, root: str, medium: Medium, max_bad_files: Annotated[int, Ge(0)] = 0) -> None:
         self.root, self._medium, self.max_bad_files = Path(root).expanduser(), medium, max_bad_files
-
-    @property
-    def medium(self) -> Medium:
-        """What the samples are."""
-        return self._medium
-
-    @property
-    def spec(self) -> DataSpec:
-        """Channels, size and class names; reads the index only."""
-        return self._medium.spec(self.collection.classes)
-
-    def split(self, name: SplitName) -> Split:
-        """A split.
-
-        Raises:
-            UserError: a shard is damaged, or more samples are than may be.
-        """
-        return self.collection.split(name)
-
-    def fingerprint(self) -> str:
-        """Hash of all contents, labels and captions."""
-        return self.collection.fingerprint()
-
-    def damage(self) -> list[str]:
-        """A message for each file that cannot be used."""
-        return self.collection.damage
 
     @cached_property
     def collection(self) -> Collection:
