@@ -38,12 +38,7 @@ def read_info(folder: Path) -> dict[str, Any]:
         UserError: it cannot be read, or is not what a run writes.
     """
     file = folder / "run.json"
-    try:
-        info = json.loads(_text(file))
-    except (ValueError, RecursionError) as error:
-        raise damaged(file, f"not valid JSON ({error})") from None
-    if not isinstance(info, dict):
-        raise damaged(file, f"holds a {type(info).__name__}, not the fields of a run")
+    info = read_json(file)
     if missing := NEEDED.keys() - info.keys():
         raise damaged(file, f"lacks {', '.join(sorted(missing))}")
     wrong = [name for name, kinds in (NEEDED | OPTIONAL).items() if not _is_one(info.get(name, ABSENT), kinds)]
@@ -72,7 +67,7 @@ def read_tree(file: Path) -> dict[str, Any]:
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """The mapping in another JSON file of ours, such as summary.json.
+    """The mapping in a JSON file of ours, such as summary.json.
 
     Raises:
         UserError: it cannot be read, or is no mapping.
